@@ -1,0 +1,44 @@
+"""Which texts go through the model together: fixed shapes, so that XLA compiles a handful of programs.
+
+A text is padded to a length that depends on its own alone (its bucket), and a bucket always runs with the same number
+of rows; the last batch of a bucket is filled up with empty rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Batch(NamedTuple):
+    """Rows [n] of the texts, and the program they need: n <= `size` rows of `length` tokens."""
+
+    rows: np.ndarray
+    size: int
+    length: int
+
+
+def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 8.0) -> list[int]:
+    """Ascending lengths up to `longest`: multiples of `step`, growing so that a step is about 1/ratio of the length."""
+    lengths: list[int] = []
+    length = 0
+    while length < longest:
+        length += max(step, int(length / ratio) // step * step)
+        lengths.append(min(length, longest))
+    return lengths
+
+
+def plan_batches(lengths: np.ndarray, buckets: Sequence[int], *, tokens: int) -> Iterator[Batch]:
+    """Batches of about `tokens` tokens that hold every text once, shortest bucket first; equal input, equal batches.
+
+    Raises ValueError for a text longer than the last bucket.
+    """
+    if len(lengths) and lengths.max() > buckets[-1]:
+        raise ValueError(f"a text of {lengths.max()} tokens, the longest bucket has {buckets[-1]}")
+    bucket = np.searchsorted(buckets, lengths)
+    order = np.argsort(bucket, kind="stable")
+    for i, length in enumerate(buckets):
+        size = max(1, tokens // length)
+        rows = order[np.searchsorted(bucket[order], i) : np.searchsorted(bucket[order], i + 1)]
+        for start in range(0, len(rows), size):
+            yield Batch(rows[start : start + size], size, length)

@@ -1,0 +1,34 @@
+"""What an embedder's vectors and token counts depend on, told from the model's files without loading its weights."""
+
+import functools
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+from sluice.models import checkpoints, embedder
+
+
+def _family(directory: str) -> Any:
+    return embedder._family(checkpoints.read_config(directory).get("model_type"))
+
+
+def load_tokenizer(directory: str) -> Any:
+    """The tokenizer of a model directory: tokenize, count, recipe."""
+    return importlib.import_module(f"sluice.models.tokenizers.{_family(directory).TOKENIZER}").load(directory)
+
+
+def tokenizer_recipe(directory: str) -> dict[str, Any]:
+    return load_tokenizer(directory).recipe()
+
+
+@functools.lru_cache(maxsize=8)
+def describe(config: embedder.EmbedderConfig) -> dict[str, Any]:
+    """The recipe of the embedder that a configuration loads."""
+    return embedder.load(config).recipe()
+
+
+def default_cache() -> str:
+    """Where compiled programs are kept between processes: $XDG_CACHE_HOME/sluice/xla."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return str(Path(root) / "sluice" / "xla")

@@ -1,0 +1,217 @@
+"""Texts to unit vectors with a local model directory: EmbedderConfig travels to the workers, load() makes the Embedder.
+
+    embedder = load(EmbedderConfig(model=default_model_dir()))
+    vectors = embedder.embed(["a text", "another"])  # float32 [2, 384]
+
+The family is the file of models/embedders named as config.json's model_type; nothing registers it.
+"""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from sluice.models import batches, checkpoints
+
+POOLINGS = ("mean", "cls", "last")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class EmbedderConfig:
+    """What decides the vectors, and where compiled programs are kept.
+
+    `model`: a Hugging Face directory. `max_tokens`: texts are cut there, special tokens counted; the model's positions
+    are a lower bound to it. `pooling`: mean, cls, last, or auto (what sentence-transformers' 1_Pooling says, else
+    mean). `dtype` of the arithmetic; vectors are float32 either way. `cache`: directory of compiled programs that
+    later processes reuse, None for none.
+    """
+
+    model: str
+    max_tokens: int = 256
+    pooling: str = "auto"
+    dtype: str = "float32"
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 3:
+            raise ValueError(f"max_tokens must be at least 3, got {self.max_tokens}")
+        if self.pooling not in ("auto", *POOLINGS):
+            raise ValueError(f"pooling must be auto or one of {POOLINGS}, got {self.pooling!r}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {DTYPES}, got {self.dtype!r}")
+
+
+@dataclass
+class Counters:
+    """Totals since load(). `padded_tokens` are positions computed in vain, `truncated` counts texts."""
+
+    documents: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+    truncated: int = 0
+
+
+class Embedder:
+    """Made by `load`. Not for pickling and not for several threads at once; its configuration is small and picklable."""
+
+    def __init__(self, config: EmbedderConfig) -> None:
+        description = checkpoints.read_config(config.model)
+        self._family = _family(description.get("model_type"))
+        self._pooling = pooling(config.model) if config.pooling == "auto" else config.pooling
+        _check_modules(config.model)
+        self._max_tokens = min(config.max_tokens, self._family.max_tokens(description))
+        self._tokenizer_module = importlib.import_module(f"sluice.models.tokenizers.{self._family.TOKENIZER}")
+        self._config = config
+        self._tokenizer = self._tokenizer_module.load(config.model)
+        self._program = self._make_program(description)
+        self._buckets = batches.bucket_lengths(self._max_tokens)
+        self.dimension: int = description["hidden_size"]
+        self.counters = Counters()
+
+    def recipe(self) -> dict[str, Any]:
+        """JSON-able: equal recipes give equal vectors (within rounding)."""
+        files = (checkpoints.CONFIG, checkpoints.WEIGHTS, *self._tokenizer_module.FILES)
+        return {
+            "family": self._family.__name__.rpartition(".")[2],
+            "model_digest": checkpoints.digest(self._config.model, files),
+            "dimension": self.dimension,
+            "pooling": self._pooling,
+            "max_tokens": self._max_tokens,
+            "normalisation": "l2",
+            "dtype": self._config.dtype,
+            "tokenizer": self._tokenizer.recipe(),
+        }
+
+    def count_tokens(self, texts: Sequence[str]) -> np.ndarray:
+        """int32 [n]: tokens of each WHOLE text: no special tokens, no truncation."""
+        return self._tokenizer.count(texts)
+
+    def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int32 ids of each text as the model sees them: with special tokens, cut at max_tokens."""
+        return self._tokenizer.tokenize(texts, max_tokens=self._max_tokens)[0]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, dimension], rows of unit length in the order of the texts.
+
+        A row depends on its text alone, up to 1e-5 of rounding. Raises ValueError if the model computes no finite
+        vector.
+        """
+        ids, truncated = self._tokenizer.tokenize(texts, max_tokens=self._max_tokens)
+        lengths = np.array([len(row) for row in ids], np.int32)
+        vectors = np.empty((len(texts), self.dimension), np.float32)
+        running = []
+        computed = 0
+        for batch in batches.plan_batches(lengths, self._buckets, tokens=self._batch_tokens):
+            padded = np.zeros((batch.size, batch.length), np.int32)
+            valid = np.ones(batch.size, np.int32)  # rows that only fill up hold one token, and are dropped
+            valid[: len(batch.rows)] = lengths[batch.rows]
+            for row, i in enumerate(batch.rows):
+                padded[row, : lengths[i]] = ids[i]
+            running.append((batch.rows, self._program(padded, valid)))
+            computed += padded.size
+        for rows, result in running:
+            vectors[rows] = np.asarray(result)[: len(rows)]
+        if not np.isfinite(vectors).all():
+            raise ValueError(f"{self._config.model} gives vectors that are not finite")
+        self.counters.documents += len(texts)
+        self.counters.tokens += int(lengths.sum())
+        self.counters.padded_tokens += computed - int(lengths.sum())
+        self.counters.truncated += int(truncated.sum())
+        return vectors
+
+    def _make_program(self, description: dict[str, Any]) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        if self._config.cache is not None:
+            jax.config.update("jax_compilation_cache_dir", str(Path(self._config.cache).expanduser()))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        self._batch_tokens = 512 if jax.default_backend() == "cpu" else 65536
+        module = self._family.encoder(description, jnp.dtype(self._config.dtype))
+        parameters = jax.device_put(
+            checkpoints.read_parameters(
+                self._config.model,
+                self._family.weights(description),
+                prefix=self._family.PREFIX,
+                harmless=self._family.HARMLESS,
+            )
+        )
+        pool = self._pooling
+
+        @jax.jit
+        def run(parameters: Any, ids: jax.Array, lengths: jax.Array) -> jax.Array:
+            # TensorFloat-32, an accelerator's default for float32, would cost three digits
+            with jax.default_matmul_precision("highest"):
+                hidden = module.apply({"params": parameters}, ids, lengths)
+            return _pool(hidden.astype(jnp.float32), lengths, pool)
+
+        return lambda ids, lengths: run(parameters, ids, lengths)
+
+
+def load(config: EmbedderConfig) -> Embedder:
+    """The embedder of a model directory, weights read. Call it in a worker's setup.
+
+    Raises FileNotFoundError for a file that is not there, ValueError for a model this project cannot run faithfully.
+    """
+    return Embedder(config)
+
+
+def families() -> list[str]:
+    """The model types there are: the files of models/embedders."""
+    import sluice.models.embedders
+
+    return sorted(module.name for module in pkgutil.iter_modules(sluice.models.embedders.__path__))
+
+
+def pooling(directory: str) -> str:
+    """What sentence-transformers' 1_Pooling/config.json says, mean without one. Raises ValueError for another kind."""
+    path = Path(directory) / "1_Pooling" / "config.json"
+    if not path.is_file():
+        return "mean"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    kinds = {
+        "mean": config.get("pooling_mode_mean_tokens"),
+        "cls": config.get("pooling_mode_cls_token"),
+        "last": config.get("pooling_mode_lasttoken"),
+    }
+    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
+    if len(chosen) != 1 or not any(kinds.values()):
+        raise ValueError(f"{path} asks for {chosen}: exactly one of mean, cls and last token is supported")
+    return next(kind for kind, value in kinds.items() if value)
+
+
+def _family(model_type: Any) -> ModuleType:
+    if model_type not in families():
+        raise ValueError(f"model_type {model_type!r} is not supported: there are {', '.join(families())}")
+    return importlib.import_module(f"sluice.models.embedders.{model_type}")
+
+
+def _check_modules(directory: str) -> None:
+    """Refuses a sentence-transformers model with more after pooling than normalisation, a Dense layer for instance."""
+    path = Path(directory) / "modules.json"
+    if not path.is_file():
+        return
+    kinds = [str(module.get("type")).rpartition(".")[2] for module in json.loads(path.read_text(encoding="utf-8"))]
+    if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
+        raise ValueError(f"{path} has modules that are not supported: {', '.join(unknown)}")
+
+
+def _pool(hidden: Any, lengths: Any, kind: str) -> Any:
+    """[B, L, D] and lengths [B] -> unit vectors [B, D]."""
+    import jax.numpy as jnp
+
+    if kind == "cls":
+        pooled = hidden[:, 0]
+    elif kind == "last":
+        pooled = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)[:, 0]
+    else:
+        valid = (jnp.arange(hidden.shape[1])[None, :] < lengths[:, None])[:, :, None]
+        pooled = jnp.where(valid, hidden, 0.0).sum(axis=1) / lengths[:, None]
+    return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)

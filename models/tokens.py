@@ -1,0 +1,31 @@
+"""Counting tokens for budgets: with an embedder's own tokenizer, or any tokenizer.json."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+TokenCounter = Callable[[Sequence[str]], np.ndarray]
+
+
+def token_counter(kind: str, name: str) -> TokenCounter:
+    """texts -> int32 [n] tokens of each whole text, without special tokens.
+
+    kind `model`: the tokenizer of a model directory; `tokenizer`: a tokenizer.json file of the tokenizers library.
+    """
+    if kind == "model":
+        from sluice.models.descriptions import load_tokenizer
+
+        return load_tokenizer(name).count
+    if kind == "tokenizer":
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(name)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+
+        def count(texts: Sequence[str]) -> np.ndarray:
+            encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            return np.fromiter((len(one.ids) for one in encoded), np.int32, len(texts))
+
+        return count
+    raise ValueError(f"tokens are counted by a model or a tokenizer, not by {kind!r}")

@@ -1,0 +1,47 @@
+"""The recipes that have names, and how a target becomes their cuts."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PRESETS = {
+    "d4": "exact copies, then semantic duplicates down to 75 %, then prototypes of the re-clustered rest (arXiv 2308.12284)",
+    "semdedup": "exact copies, then semantic duplicates down to the target (arXiv 2303.09540)",
+    "prototypes": "the most prototypical documents go (arXiv 2206.14486)",
+    "random": "a uniform sample: the control",
+}
+# D4 takes a quarter of the documents as semantic duplicates, and the rest of the way as prototypes.
+DEDUP_SHARE = Decimal("0.75")
+
+
+def steps_of(recipe: str, *, target: dict[str, Any], text: bool) -> list[dict[str, Any]]:
+    """The steps of a preset. target: {} or one of ratio, tokens, threshold, eps, as a recipe's cut.
+
+    Without text (vectors are given) there are no exact copies to look for. Raises ValueError for a target that the
+    preset cannot have.
+    """
+    exact = [{"step": "exact"}] if text else []
+    if recipe == "semdedup":
+        return [*exact, {"step": "semdedup", "cut": target or {"ratio": DEDUP_SHARE}}]
+    if "threshold" in target or "eps" in target:
+        raise ValueError(f"recipe {recipe} takes --keep or --keep-tokens; --threshold and --eps go with semdedup")
+    target = target or {"ratio": Decimal("0.5")}
+    if recipe in ("prototypes", "random"):
+        return [{"step": recipe, "cut": target}]
+    if recipe != "d4":
+        raise ValueError(f"recipe must be one of {', '.join(PRESETS)} or a YAML file, not {recipe!r}")
+    first = target | {"ratio": max(DEDUP_SHARE, Decimal(target.get("ratio", 0)))}
+    return [*exact, {"step": "semdedup", "cut": first}, {"step": "prototypes", "cut": target}]
+
+
+def load_file(path: str) -> dict[str, Any]:
+    """A recipe from a YAML file. Raises ValueError for anything but a mapping."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"recipe {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"recipe {path} is not a mapping of names to values")
+    return found

@@ -1,0 +1,1 @@
+def make_report(run, timings): return {}

@@ -1,0 +1,55 @@
+"""Packaging: the folders of this repository install as sluice.models, sluice.transforms, sluice.pipelines."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+FOLDERS = ("models", "transforms", "pipelines")
+PACKAGES = {
+    f"sluice.{name}": name.replace(".", "/")
+    for folder in FOLDERS
+    for name in (folder, *(f"{folder}.{child}" for child in find_packages(folder)))
+}
+
+# The wide ranges a user's own environment may choose from; constraints.txt holds the set the tests run with.
+REQUIRES = [
+    "apache-beam[gcp]>=2.76,<3",
+    "tensorflow>=2.20,<2.21",  # scann 1.4.2 is built against 2.20 and fails to load beside 2.21
+    "tensorflow-text>=2.20,<2.21",
+    "scann>=1.4.2,<1.5",
+    "jax>=0.6",
+    "flax>=0.10",
+    "numpy>=2",
+    "pyarrow>=18",
+    "gcsfs>=2025.5",
+    "fsspec>=2025.5",
+    "safetensors>=0.5",
+    "orjson>=3.10",
+    "pydantic>=2.9",
+    "pyyaml>=6",
+    "rich>=13",
+    "zstandard>=0.22",
+    "fastwarc>=1",
+    "resiliparse>=0.15",
+    "google-crc32c>=1.5",
+]
+
+setup(
+    name="sluice",
+    version="0.1.0",
+    description="Makes language-model training corpora smaller and better: D4 curation on Apache Beam and JAX",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.11",
+    packages=list(PACKAGES),
+    package_dir=PACKAGES,
+    package_data={"sluice.pipelines": ["recipes/*.yaml"]},
+    install_requires=REQUIRES,
+    extras_require={
+        "test": ["pytest", "hypothesis", "pytest-xdist", "tokenizers", "ruff", "mypy", "build"],
+        "bench": ["faiss-cpu"],
+    },
+    entry_points={"console_scripts": ["sluice = sluice.pipelines.main:main"]},
+)

@@ -1,0 +1,157 @@
+"""The cut that all steps share: scores -> keep masks, by an exact target or a threshold.
+
+Documents still in are ordered by (score, seeded hash of the id, place). A target keeps the longest prefix of that order
+whose weight (documents or tokens) is within it; the document that would cross it goes, and so do all after it. A threshold
+removes scores strictly above it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from sluice.models import select
+from sluice.models.hashing import seeded
+from sluice.models.select import Boundary, Keys
+from sluice.transforms import progress
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.records import Unit
+from sluice.transforms.scores import NEVER, token_weights
+from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
+from sluice.transforms.survivors import KEEP, fixed_bytes
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a cut looks at: a step's scores, and the documents they are of."""
+
+    documents: Artifact
+    scores: Artifact
+    seed: int
+    by: str = "documents"
+
+    def read(self, unit: int) -> tuple[np.ndarray, Keys, np.ndarray, pa.Table, np.ndarray]:
+        """(positions still in, their keys, their weights, all documents, all scores) of a unit."""
+        documents = self.documents.read(unit, ["row", "id_hash", "tokens"])
+        column = self.scores.read(unit, ["score"])["score"].combine_chunks()
+        positions = np.flatnonzero(~column.is_null().to_numpy(False))
+        score = column.fill_null(0).to_numpy(zero_copy_only=False)
+        tie = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "tie")
+        row = documents["row"].to_numpy()
+        keys = Keys(
+            select.unsigned(score)[positions], tie[positions], np.full(len(positions), unit, np.uint32), row[positions]
+        )
+        tokens = token_weights(documents)
+        weights = tokens[positions] if self.by == "tokens" else np.ones(len(positions), np.int64)
+        return positions, keys, weights, documents, score
+
+
+class CountDigits(beam.DoFn):
+    """Unit, boundary so far -> its histogram of the next digit, int64 bytes."""
+
+    def __init__(self, ranked: Ranked):
+        self.ranked = ranked
+
+    def process(self, unit: Unit, boundary: Boundary) -> Iterable[bytes]:
+        if not boundary.everything:
+            _, keys, weights, _, _ = self.ranked.read(unit.id)
+            yield select.histogram(keys, weights, boundary).tobytes()
+
+
+def _add(blocks: Iterable[bytes]) -> bytes:
+    total = np.zeros(select.DIGITS, np.int64)
+    for block in blocks:
+        total += np.frombuffer(block, np.int64)
+    return total.tobytes()
+
+
+class FindBoundary(beam.PTransform):
+    """units -> one Boundary: the first document in the order that does not fit the target."""
+
+    def __init__(self, ranked: Ranked, target: int):
+        self.ranked, self.target = ranked, target
+
+    def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[Boundary]:
+        boundary = units.pipeline | "NoBoundary" >> beam.Create([Boundary(self.target)])
+        for number in range(Keys.PASSES):
+            totals = (
+                units
+                | f"Count{number}"
+                >> beam.ParDo(CountDigits(self.ranked), beam.pvalue.AsSingleton(boundary)).with_output_types(bytes)
+                | f"Add{number}" >> beam.CombineGlobally(_add)
+            )
+            boundary = boundary | f"Narrow{number}" >> beam.Map(
+                lambda found, block: select.narrow(found, np.frombuffer(block, np.int64)),
+                beam.pvalue.AsSingleton(totals),
+            )
+        return boundary
+
+
+class WriteKeep(WriteUnit):
+    """Unit, boundary or None -> its part of keep/."""
+
+    def __init__(self, target: Artifact, ranked: Ranked, *, threshold: float | None):
+        super().__init__(target)
+        self.ranked, self.threshold = ranked, threshold
+
+    def process(self, unit: Unit, boundary: Boundary | None = None) -> Iterable:
+        self._boundary = boundary
+        yield from super().process(unit)
+
+    def write(self, unit: Unit) -> None:
+        positions, keys, _, documents, score = self.ranked.read(unit.id)
+        if self._boundary is not None:
+            keeps = keys.below(self._boundary)
+        else:
+            keeps = score[positions] <= self.threshold
+        # What a step has nothing against stays, whatever the target: targets below that were refused.
+        keep = np.zeros(len(documents), bool)
+        keep[positions] = keeps
+        removed = score[positions[~keeps]]
+        tokens = token_weights(documents)
+        stats = {
+            "kept": int(keep.sum()),
+            "removed": int((~keeps).sum()),
+            "kept_tokens": int(tokens[keep].sum()),
+            "removed_tokens": int(tokens[positions[~keeps]].sum()),
+            "min_removed_score": removed.min().item() if len(removed) else None,
+            "max_kept_score": _highest(score[positions[keeps]]),
+        }
+        self.target.write(unit.id, [pa.table({"keep": keep}, schema=KEEP)], KEEP, stats)
+        progress.add(self.stage, len(documents))
+
+
+def _highest(score: np.ndarray) -> Any:
+    found = score[score > NEVER] if np.issubdtype(score.dtype, np.integer) else score[np.isfinite(score)]
+    return found.max().item() if len(found) else None
+
+
+@dataclass
+class Cut(beam.PTransform):
+    """pipeline -> keep/ of all units: by `target` (documents or tokens, as ranked.by) or by `threshold` on the score."""
+
+    inventory: Artifact
+    ranked: Ranked
+    keep: Artifact
+    units: int
+    target: int | None = None
+    threshold: float | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        if (self.target is None) == (self.threshold is None):
+            raise ValueError(f"a cut needs a target or a threshold, not {self.target} and {self.threshold}")
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        units = pipeline | ReadUnits(self.inventory)
+        write = WriteKeep(self.keep, self.ranked, threshold=self.threshold)
+        if self.target is None:
+            parts = units | "Keep" >> beam.ParDo(write)
+        else:
+            boundary = units | FindBoundary(self.ranked, self.target)
+            parts = units | "Keep" >> beam.ParDo(write, beam.pvalue.AsSingleton(boundary))
+        return parts | Commit(artifacts=(self.keep,), expected=self.units, config=self.config)

@@ -1,0 +1,66 @@
+"""The small records that stages hand to one another: units, what a reader must find, what it found."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Span(NamedTuple):
+    """A range of one input file. What start and stop count is the format's: bytes, or row groups, or the whole file."""
+
+    path: str
+    relative: str
+    start: int
+    stop: int
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of the corpus that one worker handles at a time: spans of one format and one compression."""
+
+    id: int
+    format: str
+    compression: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which fields of a record are read; dots reach into nested objects.
+
+    `text` may be None when vectors are given. `id` None: the place in the input is the identity.
+    `columns` are read besides (numbers or strings), `vector` is a list of numbers.
+    """
+
+    text: str | None = "text"
+    id: str | None = None
+    vector: str | None = None
+    columns: tuple[str, ...] = ()
+    max_document_bytes: int = 10_000_000
+
+
+class Reject(NamedTuple):
+    """A record that cannot be used: its row, one clear reason, and its first characters."""
+
+    row: int
+    reason: str
+    head: str
+
+
+@dataclass
+class Window:
+    """Some consecutive records of a unit: `records` in all, of which `rows` (ordinals in the unit) are valid.
+
+    ids, texts and every column have one entry for each valid row; vectors is float32 [len(rows), d] or None.
+    """
+
+    records: int
+    rows: np.ndarray
+    ids: list[str]
+    texts: list[str] | None
+    columns: dict[str, list] = field(default_factory=dict)
+    vectors: np.ndarray | None = None
+    rejects: list[Reject] = field(default_factory=list)

@@ -1,0 +1,226 @@
+"""SemDeDup over a whole corpus: bins of whole clusters are read from the sorted files and scored by one worker each."""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from sluice.models import semdedup
+from sluice.models.semdedup import NO_NEIGHBOUR
+from sluice.models.vectors import COARSE, FULL, coarse
+from sluice.transforms import progress, storage
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.centroids import Members, load_array
+from sluice.transforms.clusters import record_dtype
+from sluice.transforms.equals import NONE
+from sluice.transforms.records import Unit
+from sluice.transforms.scores import NEVER, Guard, write_scores
+from sluice.transforms.stages import Commit, ReadUnits, WriteUnit, read_units
+
+RESULT = np.dtype(
+    [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("neighbour_unit", "<u4"), ("neighbour_row", "<u4")]
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How similar documents of one cluster are scored. threshold: a dot product at `scale`, for rules that need it."""
+
+    rule: str = "official"
+    threshold: int | None = None
+    scale: int = COARSE
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Clusters first..last-1, scored together."""
+
+    id: int
+    first: int
+    last: int
+    records: int
+
+
+def plan_bins(counts: np.ndarray, *, records_per_bin: int) -> list[Bin]:
+    """Consecutive clusters in bins of at most `records_per_bin`; a larger cluster has a bin of its own."""
+    bins: list[Bin] = []
+    first, held = 0, 0
+    for cluster, count in enumerate(counts.tolist()):
+        if held and held + count > records_per_bin:
+            bins.append(Bin(len(bins), first, cluster, held))
+            first, held = cluster, 0
+        held += count
+    if held:
+        bins.append(Bin(len(bins), first, len(counts), held))
+    return bins
+
+
+class ScoreBin(beam.DoFn):
+    """Bin -> (unit, RESULT bytes) for every unit with documents in it; the bin's results are kept for a later try."""
+
+    def __init__(self, clusters: Artifact, scores: Artifact, inventory: Artifact, *, rule: Rule, dimension: int):
+        self.clusters, self.scores, self.inventory = clusters, scores, inventory
+        self.rule, self.dimension = rule, dimension
+
+    def process(self, bin: Bin) -> Iterator[tuple[int, bytes]]:
+        saved = self.scores.file(f"bins/bin-{bin.id:05d}", ".npy")
+        try:
+            results = np.load(io.BytesIO(storage.read_bytes(saved)), allow_pickle=False)
+            progress.add("scores", len(results))
+        except FileNotFoundError:
+            results = self._score(bin)
+            with storage.create(saved) as path, open(path, "wb") as file:
+                np.save(file, results, allow_pickle=False)
+        bounds = np.flatnonzero(np.r_[True, results["unit"][1:] != results["unit"][:-1], True]) if len(results) else []
+        for start, stop in zip(bounds[:-1], bounds[1:]):
+            yield int(results["unit"][start]), results[start:stop].tobytes()
+
+    def _score(self, bin: Bin) -> np.ndarray:
+        records, units, clusters = self._load(bin)
+        order = np.lexsort((records["row"], units, records["tie"], records["priority"], clusters))
+        results = np.empty(len(order), RESULT)
+        bounds = np.searchsorted(clusters[order], np.arange(bin.first, bin.last + 1))
+        for start, stop in zip(bounds[:-1], bounds[1:]):
+            if start == stop:
+                continue
+            members = order[start:stop]
+            dots, where = semdedup.score(self._points(records["vector"][members]), rule=self.rule.rule, threshold=self.rule.threshold)
+            block = results[start:stop]
+            block["unit"], block["row"], block["score"] = units[members], records["row"][members], dots
+            known = where >= 0
+            block["neighbour_unit"] = np.where(known, units[members[where]], NONE)
+            block["neighbour_row"] = np.where(known, records["row"][members[where]], NONE)
+            progress.add("scores", int(stop - start))
+        return results[np.lexsort((results["row"], results["unit"]))]
+
+    def _points(self, vectors: np.ndarray) -> np.ndarray:
+        return coarse(vectors) if self.rule.scale == COARSE else vectors.astype(np.float64)
+
+    def _load(self, bin: Bin) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The bin's records, and for each its unit and its cluster."""
+        dtype = record_dtype(self.dimension)
+        records = np.empty(bin.records, dtype)
+        units = np.empty(bin.records, np.uint32)
+        clusters = np.empty(bin.records, np.int64)
+        filled = 0
+        for unit in read_units(self.inventory):
+            for offsets in load_offsets(self.clusters, unit.id):
+                start, stop = int(offsets[bin.first]), int(offsets[bin.last])
+                if start == stop:
+                    continue
+                data = storage.read_range(
+                    self.clusters.path(unit.id, ".records"), start * dtype.itemsize, stop * dtype.itemsize
+                )
+                here = slice(filled, filled + stop - start)
+                records[here] = np.frombuffer(data, dtype)
+                units[here] = unit.id
+                sizes = np.diff(offsets[bin.first : bin.last + 1])
+                clusters[here] = np.repeat(np.arange(bin.first, bin.last), sizes)
+                filled = here.stop
+        if filled != bin.records:
+            raise ValueError(f"bin {bin.id} has {filled} records, the statistics say {bin.records}")
+        return records, units, clusters
+
+
+def load_offsets(clusters: Artifact, unit: int) -> np.ndarray:
+    """int64 [runs, k + 1]: where each cluster starts in each sorted run of a unit, in records of its file."""
+    with storage.local_copy(clusters.path(unit, ".npy")) as path:
+        return np.load(path, allow_pickle=False)
+
+
+class WriteSemDeDupScores(WriteUnit):
+    """(unit, [Unit or RESULT bytes]) -> the unit's part of scores/. A copy scores what equal vectors score: cosine 1."""
+
+    def __init__(self, target: Artifact, members: Members, *, guard: Guard, scale: int):
+        super().__init__(target)
+        self.members, self.guard, self.scale = members, guard, scale
+
+    def process(self, group: tuple[int, Iterable[Unit | bytes]]) -> Iterator:
+        values = list(group[1])
+        unit = next(value for value in values if isinstance(value, Unit))
+        self._results = np.frombuffer(b"".join(value for value in values if isinstance(value, bytes)), RESULT)
+        yield from super().process(unit)
+
+    def write(self, unit: Unit) -> None:
+        documents = self.members.documents.read(unit.id, ["row", "tokens", *self.guard.columns()])
+        alive = self.members.alive(unit.id)
+        rows = documents["row"].to_numpy()
+        score = np.full(len(rows), NEVER)
+        neighbour_unit = np.full(len(rows), NONE)
+        neighbour_row = np.full(len(rows), NONE)
+        at = np.searchsorted(rows, self._results["row"])
+        dots = self._results["score"].astype(np.int64)
+        score[at] = np.where(dots == NO_NEIGHBOUR, NEVER, dots)
+        neighbour_unit[at], neighbour_row[at] = self._results["neighbour_unit"], self._results["neighbour_row"]
+        copies = 0
+        if self.members.copies is not None:
+            first = self.members.copies.read(unit.id)
+            is_copy = ~first["first_row"].combine_chunks().is_null().to_numpy(False)
+            score[is_copy] = self.scale**2
+            neighbour_unit[is_copy] = first["first_unit"].to_numpy(zero_copy_only=False)[is_copy]
+            neighbour_row[is_copy] = first["first_row"].to_numpy(zero_copy_only=False)[is_copy]
+            copies = int(is_copy.sum())
+        if len(at) + copies != alive.sum():
+            raise ValueError(f"unit {unit.id}: {len(at)} scores and {copies} copies for {alive.sum()} documents")
+        write_scores(
+            self.target,
+            unit.id,
+            documents=documents,
+            alive=alive,
+            score=score,
+            guard=self.guard,
+            neighbours=(neighbour_unit, neighbour_row),
+            stats={"copies": copies},
+        )
+
+
+@dataclass
+class ScoreSemDeDup(beam.PTransform):
+    """pipeline -> scores/ of all units: for each document, the similarity to the nearest one before it in its cluster."""
+
+    inventory: Artifact
+    members: Members
+    clusters: Artifact
+    scores: Artifact
+    rule: Rule
+    guard: Guard
+    dimension: int
+    units: int
+    bin_bytes: int = 128 << 20
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        score = ScoreBin(self.clusters, self.scores, self.inventory, rule=self.rule, dimension=self.dimension)
+        results = (
+            pipeline
+            | "Clusters" >> beam.Create([self.clusters])
+            | "PlanBins" >> beam.FlatMap(self._bins)
+            | "SpreadBins" >> beam.Reshuffle()
+            | "ScoreBins" >> beam.ParDo(score).with_output_types(tuple[int, bytes])
+        )
+        units = pipeline | ReadUnits(self.inventory)
+        named = units | "KeyUnits" >> beam.Map(lambda unit: (unit.id, unit)).with_output_types(tuple[int, Unit])
+        write = WriteSemDeDupScores(self.scores, self.members, guard=self.guard, scale=self.rule.scale)
+        parts = (
+            (named, results)
+            | "ResultsAndUnits" >> beam.Flatten()
+            | "GroupByUnit" >> beam.GroupByKey()
+            | "WriteScores" >> beam.ParDo(write)
+        )
+        return parts | Commit(artifacts=(self.scores,), expected=self.units, config=self.config)
+
+    def _bins(self, clusters: Artifact) -> list[Bin]:
+        counts = load_array(clusters, "statistics")[1]
+        records = max(self.bin_bytes // record_dtype(self.dimension).itemsize, 1)
+        return plan_bins(counts, records_per_bin=records)
+
+
+def scale_for(threshold: float | None) -> int:
+    """Thresholds above 0.995 need the stored scale; below it the coarse grid's error (5e-4 at most) does not matter."""
+    return FULL if threshold is not None and threshold > 0.995 else COARSE

@@ -1,0 +1,135 @@
+"""The shape that every stage shares: units in, one part per unit written by a DoFn, a manifest at the end.
+
+The graph has a handful of transforms whatever the number of units: the unit list is read from the inventory by a worker.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from sluice.transforms import artifacts, progress
+from sluice.transforms.artifacts import Artifact, Part
+from sluice.transforms.inventory import table_to_units
+from sluice.transforms.records import Unit
+
+log = logging.getLogger("sluice")
+
+
+def read_units(inventory: Artifact) -> list[Unit]:
+    """The units of a finished inventory, by id."""
+    return table_to_units(inventory.read(0))
+
+
+class ReadUnits(beam.PTransform):
+    """pipeline -> the units of an inventory, spread over the workers."""
+
+    def __init__(self, inventory: Artifact):
+        self.inventory = inventory
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Unit]:
+        return (
+            pipeline
+            | "Inventory" >> beam.Create([self.inventory])
+            | "ReadInventory" >> beam.FlatMap(read_units).with_output_types(Unit)
+            | "SpreadUnits" >> beam.Reshuffle()
+        )
+
+
+class WriteUnit(beam.DoFn):
+    """Unit -> Part, by `write`; a unit that already has its part is not done again."""
+
+    def __init__(self, target: Artifact):
+        self.target = target
+
+    @property
+    def stage(self) -> str:
+        return self.target.url.rstrip("/").rsplit("/", 1)[-1]
+
+    def write(self, unit: Unit) -> None:
+        """Write the unit's part (and any further files, before it) into self.target."""
+        raise TypeError(f"{type(self).__name__} must define write")
+
+    def parts(self, unit: Unit) -> Iterator[Part]:
+        """What the unit has in the end; more than one where a stage fills several folders."""
+        yield self.target.describe(unit.id)
+
+    def process(self, unit: Unit) -> Iterator[Part]:
+        started = time.monotonic()
+        found = self.target.existing(unit.id)
+        if found is None:
+            self.write(unit)
+        for part in self.parts(unit):
+            yield part
+            if part.folder == self.target.url:
+                self._report(part, found is not None, time.monotonic() - started)
+
+    def _report(self, part: Part, skipped: bool, seconds: float) -> None:
+        if skipped:
+            progress.add(self.stage, part.rows)
+        Metrics.counter("sluice", f"{self.stage}.rows").inc(part.rows)
+        Metrics.counter("sluice", f"{self.stage}.units_skipped" if skipped else f"{self.stage}.units_written").inc()
+        log.info("%s: unit %d, %d rows, %.1f s%s", self.stage, part.unit, part.rows, seconds, " (found)" * skipped)
+
+
+@dataclass
+class Commit(beam.PTransform):
+    """Parts (and totals, dicts of numbers) -> the manifests of the artifacts they belong to.
+
+    `configs` maps each artifact to the configuration written into its manifest; `expected` is the number of parts that
+    each must have; `max_reject_share` fails a run whose inputs are worse than that.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    expected: int
+    config: dict[str, Any] = field(default_factory=dict)
+    max_reject_share: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, parts: beam.PCollection) -> beam.PCollection:
+        return (
+            parts
+            | "KeyByFolder" >> beam.Map(_by_folder).with_output_types(tuple[str, Any])
+            | "GroupByFolder" >> beam.GroupByKey()
+            | "WriteManifest" >> beam.Map(self._write)
+        )
+
+    def _write(self, group: tuple[str, Iterable[Part | dict]]) -> str:
+        folder, values = group
+        artifact = next(artifact for artifact in self.artifacts if artifact.url == folder)
+        parts, totals = [], []
+        for value in values:
+            (parts if isinstance(value, Part) else totals).append(value)
+        units = {part.unit for part in parts}
+        if len(units) != self.expected:
+            raise artifacts.ArtifactError(f"{folder}: {len(units)} parts of {self.expected} were written")
+        merged = artifacts.merge_stats([part.stats for part in parts])
+        if self.max_reject_share is not None:
+            check_rejects(merged, self.max_reject_share)
+        artifacts.commit(
+            artifact, parts=parts, config=self.config, totals=artifacts.merge_stats(t["totals"] for t in totals)
+        )
+        return folder
+
+
+def _by_folder(value: Part | dict) -> tuple[str, Any]:
+    return (value.folder if isinstance(value, Part) else value["folder"]), value
+
+
+class TooManyRejects(RuntimeError):
+    """The input has more bad records than the run allows."""
+
+
+def check_rejects(totals: dict[str, Any], limit: float) -> None:
+    records, rejected = totals.get("records", 0), totals.get("rejected", 0)
+    if rejected > limit * records:
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in sorted(totals["reasons"].items())[:10])
+        raise TooManyRejects(
+            f"{rejected} of {records} records were rejected, more than --max-reject-share {limit}: {reasons}"
+        )

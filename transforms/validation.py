@@ -1,0 +1,172 @@
+"""What makes a record usable: every reason a record is rejected for, and the check that all formats share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
+
+import numpy as np
+from sluice.transforms.records import Fields, Reject, Window
+
+NOT_JSON = "not JSON"
+NOT_AN_OBJECT = "not an object"
+INVALID_UTF8 = "invalid UTF-8"
+TOO_LARGE = "too large"
+NO_TEXT = "no text"
+TEXT_TYPE = "text has type {}"
+EMPTY = "empty"
+NO_ID = "no id"
+ID_TYPE = "id has type {}"
+NO_VECTOR = "no vector"
+VECTOR_TYPE = "vector has type {}"
+VECTOR_LENGTH = "vector has {} numbers, expected {}"
+VECTOR_NOT_FINITE = "vector not finite"
+ZERO_VECTOR = "zero vector"
+COLUMN_MISSING = "column {}: missing"
+COLUMN_TYPE = "column {}: has type {}"
+HTTP_STATUS = "HTTP status {}"
+NOT_TEXT = "content type {}"
+UNREADABLE = "unreadable: {}"
+
+HEAD_CHARACTERS = 200
+WINDOW_RECORDS = 4096
+WINDOW_BYTES = 16 << 20
+
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+
+
+def type_name(value: object) -> str:
+    """The JSON name of a value's type, whatever format it came from."""
+    return "null" if value is None else _TYPES.get(type(value), type(value).__name__)
+
+
+def head(raw: bytes | str) -> str:
+    """The first characters of a record, for a person to recognise it by."""
+    if isinstance(raw, bytes):
+        raw = raw[: 4 * HEAD_CHARACTERS].decode("utf-8", errors="replace")
+    return raw[:HEAD_CHARACTERS]
+
+
+@dataclass
+class Dimension:
+    """The length of a unit's vectors, known once the first valid one has been seen."""
+
+    value: int | None = None
+
+
+@dataclass
+class Batch:
+    """Consecutive records of a span before they are checked: one entry per record in every list.
+
+    `ids` hold the id field's value, or the place in the input when there is no id field. `vectors` hold None,
+    a float32 array, or the name of the type that was there instead. `faults` are records (by position)
+    already known to be bad. `heads` shows a record.
+    """
+
+    texts: list[Any] | None
+    ids: list[Any]
+    vectors: list[Any] | None
+    columns: dict[str, list[Any]]
+    faults: dict[int, str] = field(default_factory=dict)
+    heads: Callable[[int], str | bytes] = lambda position: ""
+
+
+def check(batch: Batch, fields: Fields, *, first_row: int, dimension: Dimension) -> Window:
+    """The window of a batch whose first record is row `first_row`.
+
+    A record has one reason at most, looked for in this order: the record itself, text, id, vector, columns.
+    """
+    faults = dict(batch.faults)
+    if batch.texts is not None:
+        _check_texts(batch.texts, faults)
+    _check_ids(batch.ids, faults)
+    if batch.vectors is not None:
+        _check_vectors(batch.vectors, faults, dimension)
+    for name, values in batch.columns.items():
+        _check_column(name, values, faults)
+    return _window(batch, faults, first_row, dimension)
+
+
+def _window(batch: Batch, faults: dict[int, str], first_row: int, dimension: Dimension) -> Window:
+    records = len(batch.ids)
+    valid = np.ones(records, bool)
+    valid[list(faults)] = False
+    chosen = valid.tolist()
+
+    def keep(values: list[Any]) -> list[Any]:
+        return list(compress(values, chosen)) if faults else values
+
+    vectors = None
+    if batch.vectors is not None:
+        rows = keep(batch.vectors)
+        vectors = np.stack(rows) if rows else np.empty((0, dimension.value or 0), np.float32)
+    return Window(
+        records=records,
+        rows=first_row + np.flatnonzero(valid),
+        ids=[value if type(value) is str else str(value) for value in keep(batch.ids)],
+        texts=None if batch.texts is None else keep(batch.texts),
+        columns={name: keep(values) for name, values in batch.columns.items()},
+        vectors=vectors,
+        rejects=[Reject(first_row + at, faults[at], head(batch.heads(at))) for at in sorted(faults)],
+    )
+
+
+def _check_texts(texts: list[Any], faults: dict[int, str]) -> None:
+    for at, text in enumerate(texts):
+        if type(text) is str and text and not text.isspace():
+            continue
+        if text is None:
+            faults.setdefault(at, NO_TEXT)
+        elif type(text) is not str:
+            faults.setdefault(at, TEXT_TYPE.format(type_name(text)))
+        else:
+            faults.setdefault(at, EMPTY)
+
+
+def _check_ids(ids: list[Any], faults: dict[int, str]) -> None:
+    for at, value in enumerate(ids):
+        if type(value) is str or type(value) is int:
+            continue
+        faults.setdefault(at, NO_ID if value is None else ID_TYPE.format(type_name(value)))
+
+
+def _check_vectors(vectors: list[Any], faults: dict[int, str], dimension: Dimension) -> None:
+    for at, vector in enumerate(vectors):
+        if at in faults:
+            continue
+        if vector is None:
+            faults[at] = NO_VECTOR
+        elif isinstance(vector, str):
+            faults[at] = VECTOR_TYPE.format(vector)
+        elif dimension.value is not None and len(vector) != dimension.value:
+            faults[at] = VECTOR_LENGTH.format(len(vector), dimension.value)
+        elif not np.isfinite(vector).all():
+            faults[at] = VECTOR_NOT_FINITE
+        elif not vector.any():
+            faults[at] = ZERO_VECTOR
+        else:
+            dimension.value = len(vector)
+
+
+def _check_column(name: str, values: list[Any], faults: dict[int, str]) -> None:
+    for at, value in enumerate(values):
+        if value is None or type(value) in (str, int, float):
+            continue
+        if value is MISSING:
+            faults.setdefault(at, COLUMN_MISSING.format(name))
+        else:
+            faults.setdefault(at, COLUMN_TYPE.format(name, type_name(value)))
+
+
+def vector_of(value: Any) -> Any:
+    """A list of numbers as float32 [d]; None stays None; of anything else the name of its type."""
+    if value is None:
+        return None
+    if type(value) is not list:
+        return type_name(value)
+    kinds = set(map(type, value))
+    if kinds - {int, float}:
+        return f"array of {min(map(_TYPES.get, kinds - {int, float}), key=str) or 'null'}"
+    with np.errstate(over="ignore"):
+        return np.asarray(value, np.float32)
