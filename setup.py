@@ -48,7 +48,17 @@ setup(
     package_data={"sluice.pipelines": ["recipes/*.yaml"]},
     install_requires=REQUIRES,
     extras_require={
-        "test": ["pytest", "hypothesis", "pytest-xdist", "tokenizers", "ruff", "mypy", "build"],
+        "test": [
+            "pytest",
+            "hypothesis",
+            "pytest-xdist",
+            "tokenizers",
+            "ruff",
+            "mypy",
+            "build",
+            "setuptools>=64",
+            "wheel",
+        ],
         "bench": ["faiss-cpu"],
     },
     entry_points={"console_scripts": ["sluice = sluice.pipelines.main:main"]},

@@ -29,7 +29,9 @@ def read_config(directory: str) -> dict[str, Any]:
     """config.json. Raises FileNotFoundError saying what a model directory holds, ValueError if it is no JSON object."""
     path = Path(directory) / CONFIG
     if not path.is_file():
-        raise FileNotFoundError(f"no {CONFIG} in {directory}: a model directory holds {CONFIG}, {WEIGHTS}, a vocabulary")
+        raise FileNotFoundError(
+            f"no {CONFIG} in {directory}: a model directory holds {CONFIG}, {WEIGHTS}, a vocabulary"
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -10,13 +10,12 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-
 from sluice.models import batches, checkpoints
 
 POOLINGS = ("mean", "cls", "last")

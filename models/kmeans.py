@@ -8,7 +8,6 @@ far from settled learn little from more points (benchmarks/d4.py compares the ob
 from dataclasses import dataclass, field
 
 import numpy as np
-
 from sluice.models.products import nearest
 from sluice.models.vectors import COARSE, normalise_centroids
 
@@ -105,9 +104,7 @@ def _refill(points: np.ndarray, result: Clustering, *, labels: np.ndarray, dots:
         result.splits += 1
 
 
-def add_by_label(
-    sums: np.ndarray, points: np.ndarray, which: np.ndarray, labels: np.ndarray, *, sign: int = 1
-) -> None:
+def add_by_label(sums: np.ndarray, points: np.ndarray, which: np.ndarray, labels: np.ndarray, *, sign: int = 1) -> None:
     """sums[labels[i]] += sign * points[i] for i in `which`, exactly (int64)."""
     for start in range(0, len(which), 16384):
         rows = which[start : start + 16384]

@@ -1,13 +1,14 @@
 """The whole curation as one call: documents in; decisions, a curated corpus and a report out.
 
-    from sluice.pipelines.curate import curate
+from sluice.pipelines.curate import curate
 
-    report = curate(["corpus/*.jsonl.zst"], "runs/first", recipe="d4", keep="0.5")
+report = curate(["corpus/*.jsonl.zst"], "runs/first", recipe="d4", keep="0.5")
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report
@@ -31,16 +32,44 @@ def curate(
 
 def run_recipe(recipe: Recipe, url: str, beam_args: Sequence[str] = ()) -> tuple[dict[str, Any], list[Timing]]:
     """Every stage of a recipe in a run directory, and the report."""
-    run = Run(url, recipe)
-    storage.replace_bytes(storage.join(run.url, RECIPE), recipe.to_yaml().encode())
+    run, _ = prepare(recipe, url)
+    return run_all(run, beam_args)
+
+
+def run_all(run: Run, beam_args: Sequence[str] = ()) -> tuple[dict[str, Any], list[Timing]]:
+    """Every stage of a prepared run, and its report."""
     timings = run_stages(run, beam_args)
     return make_report(run, timings), timings
 
 
+def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
+    """Check what can be checked before any work and write recipe.yaml: the run, and how the recipe differs from before.
+
+    Raises FileNotFoundError for inputs or a model that are not there, ValueError for files of unknown kind.
+    """
+    run = Run(url, recipe)
+    if not run.units:
+        raise ValueError("the inputs hold no units")
+    if recipe.clustered and run.embedder is not None:
+        _ = run.model
+    place = storage.join(run.url, RECIPE)
+    before = _flat(yaml.safe_load(storage.read_bytes(place))) if storage.exists(place) else {}
+    now = _flat(yaml.safe_load(recipe.to_yaml()))
+    storage.replace_bytes(place, recipe.to_yaml().encode())
+    changed = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
+    return run, [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in changed]
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Nested mappings and lists -> {dotted name: plain value}."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value, start=1)
+        return {key: leaf for part, item in items for key, leaf in _flat(item, f"{name}.{part}".strip(".")).items()}
+    return {name: value}
+
+
 def open_run(url: str) -> Run:
     """The run in a directory, with the recipe it was made with. Raises FileNotFoundError."""
-    import yaml
-
     try:
         text = storage.read_bytes(storage.join(url, RECIPE))
     except FileNotFoundError:

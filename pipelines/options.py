@@ -9,7 +9,6 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from pydantic import ValidationError
-
 from sluice.pipelines import presets
 from sluice.pipelines.recipe import Recipe
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
 from sluice.transforms.order import Order
 from sluice.transforms.scores import Guard
 
@@ -200,8 +199,12 @@ class Recipe(Strict):
             if isinstance(step, Exact) and text_after_vectors:
                 raise ValueError("step exact must come before the steps that need vectors: it spares embedding copies")
             text_after_vectors |= isinstance(step, Clustered)
-            if (step.only or step.protect or isinstance(getattr(step, "order", None), SourceOrder)) and not self.input.source:
-                raise ValueError(f"step {step.step} tells sources apart: say with input.source (--source) which field names them")
+            if (
+                step.only or step.protect or isinstance(getattr(step, "order", None), SourceOrder)
+            ) and not self.input.source:
+                raise ValueError(
+                    f"step {step.step} tells sources apart: say with input.source (--source) which field names them"
+                )
         if self.input.text is None and self.input.vector is None:
             raise ValueError("neither a text field nor a vector field is given")
         budget = next((step.step for step in self.steps if getattr(step, "cut", None) and step.cut.tokens), None)

@@ -1,18 +1,16 @@
-"""A corpus to try things on: the docstrings of the Python packages installed here and of the standard library.
+"""A corpus to try things on: the docstrings of the installed Python packages and of the standard library.
 
     sluice sample-corpus sample --documents 3000
 
-Source files are only parsed, never imported or run. The same installation gives the same bytes.
-Lines are JSON objects: id, text, source (top package), path (below its search root), kind (module, class, function).
+Source files are only parsed, never imported or run. The same installation gives the same bytes. Each line is a
+JSON object: id, text, source (top package), path (below its search root), kind (module, class, function).
 """
 
 import argparse
 import ast
-import contextlib
-import functools
 import hashlib
 import json
-import multiprocessing
+import math
 import os
 import shutil
 import sys
@@ -20,10 +18,10 @@ import sysconfig
 import uuid
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from sluice.transforms import storage
 
@@ -40,17 +38,8 @@ KINDS = {
 }
 
 
-class _Place(NamedTuple):
-    """Where one harvested document lies in the spool, in bytes, and what choosing among them needs."""
-
-    digest: bytes
-    start: int
-    size: int
-    characters: int
-
-
 def search_roots() -> list[str]:
-    """The folders that hold the installed packages and the standard library, each once, the installed first."""
+    """The folders of the installed packages and of the standard library, each once, the packages first."""
     paths = sysconfig.get_paths()
     return list(dict.fromkeys(os.path.realpath(paths[name]) for name in ("purelib", "platlib", "stdlib")))
 
@@ -58,14 +47,15 @@ def search_roots() -> list[str]:
 def write_sample_corpus(
     folder: str, *, shards: int = 8, limit: int | None = None, roots: Sequence[str] | None = None
 ) -> dict:
-    """Write sample-00000.jsonl ... into `folder`, which appears whole; returns the counts.
+    """Write sample-00000.jsonl ... into the new local `folder`, which appears whole; returns the counts.
 
-    `limit` keeps that many documents: equal shares for all sources as far as they have them, and in each
-    source those with the lowest blake2b of their id. `roots` are searched in order, as imports are:
-    a path found in two of them counts once.
+    `limit` keeps that many documents: every source is read file by file, in the order of the paths' blake2b,
+    up to a share that grows with the square root of its files, so that large packages lead without drowning
+    the others; what a source cannot fill goes to the rest. Only as many files are parsed as that takes.
+    `roots` are searched in order, as imports are: of a path that two of them hold, the first counts.
 
-    Returns {documents, characters, files, skipped, sources: {name: {documents, characters}}}; `skipped`
-    files were unreadable, too large, or do not parse.
+    Returns {documents, characters, files, skipped, sources: {name: {documents, characters}}}: `files` were
+    looked at, `skipped` of them were unreadable, too large, or do not parse.
     Raises ValueError for an impossible argument or when nothing was found, FileExistsError when `folder` is
     there and not empty.
     """
@@ -79,93 +69,90 @@ def write_sample_corpus(
     target.parent.mkdir(parents=True, exist_ok=True)
     work = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     work.mkdir()
+    tally: Counter = Counter()
+    sources: dict[str, Counter] = defaultdict(Counter)
     try:
-        spool = work / "spool"
-        places, tally = _spool_documents(spool, roots=search_roots() if roots is None else roots)
-        if not places:
+        with ExitStack() as stack:
+            files = [stack.enter_context(open(work / f"sample-{n:05d}.jsonl", "wb")) for n in range(shards)]
+            documents = _sample(search_roots() if roots is None else roots, limit=limit, tally=tally)
+            for index, document in enumerate(documents):
+                # A docstring may spell a lone surrogate, which UTF-8 cannot hold.
+                line = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+                files[index % shards].write(line + b"\n")
+                sources[document["source"]] += Counter(documents=1, characters=len(document["text"]))
+        if not sources:
             raise ValueError(f"no docstring of {MINIMUM_CHARACTERS} characters found")
-        chosen = _choose(places, limit=limit)
-        _write_shards(work, spool=spool, places=sorted(sum(chosen.values(), []), key=_start), shards=shards)
-        spool.unlink()
-        os.rename(work, target)
+        work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    sources = {
-        name: {"documents": len(kept), "characters": sum(place.characters for place in kept)}
-        for name, kept in sorted(chosen.items())
-    }
+    total = sum(sources.values(), Counter())
     return {
-        "documents": sum(source["documents"] for source in sources.values()),
-        "characters": sum(source["characters"] for source in sources.values()),
+        "documents": total["documents"],
+        "characters": total["characters"],
         "files": tally["files"],
         "skipped": tally["skipped"],
-        "sources": sources,
+        "sources": {name: dict(sources[name]) for name in sorted(sources)},
     }
 
 
-def _start(place: _Place) -> int:
-    return place.start
+def _sample(roots: Sequence[str], *, limit: int | None, tally: Counter) -> Iterator[dict]:
+    """The documents, source by source; with a limit in rounds, while some source has more to give."""
+    roots_of = {relative: root for root in reversed(roots) for relative in _python_files(root)}
+    files: dict[str, list[str]] = defaultdict(list)
+    for relative in sorted(roots_of, key=_digest):
+        files[relative.split("/")[0].removesuffix(".py")].append(relative)
+    weights = {source: math.isqrt(len(files[source])) for source in sorted(files)}
+    streams = {source: _source_documents(source, files[source], roots_of, tally=tally) for source in weights}
+    remaining = limit
+    while streams and remaining != 0:
+        whole = sum(weights[source] for source in streams)
+        wanted = remaining
+        for source in list(streams):
+            # Rounded up, so that a round always gets somewhere; the last sources may find nothing left.
+            share = None if remaining is None else min(remaining, -(-wanted * weights[source] // whole))
+            count = 0
+            for count, document in enumerate(islice(streams[source], share), start=1):  # noqa: B007
+                yield document
+            if remaining is not None:
+                remaining -= count
+            if share is None or count < share:
+                del streams[source]
 
 
-def _spool_documents(spool: Path, *, roots: Sequence[str]) -> tuple[dict[str, list[_Place]], Counter]:
-    """Write every document as one line of `spool`; returns their places by source. Text stays on disk."""
-    places: dict[str, list[_Place]] = defaultdict(list)
-    modules: set[str] = set()
-    tally: Counter = Counter()
-    files = {relative: root for root in reversed(roots) for relative in _python_files(root)}
-    jobs = [(files[relative], relative) for relative in sorted(files)]
-    with open(spool, "wb") as file, _mapper(len(jobs)) as mapped:
-        for (_, relative), found in zip(jobs, mapped(_read, jobs), strict=True):
-            tally["files"] += 1
-            if found is None:
-                tally["skipped"] += 1
-                continue
-            module = relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            if module in modules:  # a.py beside a/__init__.py
-                module = relative
-            modules.add(module)
-            source = relative.split("/")[0].removesuffix(".py")
-            for name, text, kind in found:
-                identity = f"{module}:{name}"
-                record = {"id": identity, "text": text, "source": source, "path": relative, "kind": kind}
-                # A docstring may spell a lone surrogate, which UTF-8 cannot hold.
-                line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-                digest = hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=16).digest()
-                places[source].append(_Place(digest, file.tell(), len(line), len(text)))
-                file.write(line)
-    return places, tally
+def _digest(relative: str) -> bytes:
+    return hashlib.blake2b(relative.encode("utf-8", "replace"), digest_size=16).digest()
 
 
-@contextlib.contextmanager
-def _mapper(jobs: int) -> Iterator[Callable[..., Iterator]]:
-    """An ordered `map`: over processes where the work is worth starting them, for parsing holds the GIL."""
-    if jobs < 1000:
-        yield map
-        return
-    # Fresh processes: forking a program whose libraries have started threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=context) as pool:
-        yield functools.partial(pool.map, chunksize=64)
+def _source_documents(source: str, files: list[str], roots_of: dict[str, str], *, tally: Counter) -> Iterator[dict]:
+    for relative in files:
+        tally["files"] += 1
+        tree = _parse(Path(roots_of[relative], relative))
+        if tree is None:
+            tally["skipped"] += 1
+            continue
+        module = relative.removesuffix(".py")
+        # What an import cannot reach (a.py beside a/__init__.py, a dot in a name) goes by its path.
+        reachable = "." not in module and f"{module}/__init__.py" not in roots_of
+        module = module.removesuffix("/__init__").replace("/", ".") if reachable else f"./{relative}"
+        for name, text, kind in _docstrings(tree):
+            yield {"id": f"{module}:{name}", "text": text, "source": source, "path": relative, "kind": kind}
 
 
 def _python_files(root: str) -> Iterator[str]:
     """Paths of the Python files below `root`, with forward slashes; linked folders are not followed."""
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if name not in SKIPPED_FOLDERS and not name.startswith(".")]
-        for name in files:
-            if name.endswith(".py"):
-                yield Path(folder, name).relative_to(root).as_posix()
+        yield from (Path(folder, name).relative_to(root).as_posix() for name in files if name.endswith(".py"))
 
 
-def _read(job: tuple[str, str]) -> list[tuple[str, str, str]] | None:
-    """What `_docstrings` finds in the file (root, relative path), or None when it cannot be parsed."""
-    path = os.path.join(*job)
+def _parse(path: Path) -> ast.Module | None:
+    """The syntax tree of a file, or None when it cannot be had."""
     try:
-        if not os.path.isfile(path) or os.path.getsize(path) > MAXIMUM_FILE_BYTES:
+        if not path.is_file() or path.stat().st_size > MAXIMUM_FILE_BYTES:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return list(_docstrings(ast.parse(Path(path).read_bytes())))
+            return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -177,13 +164,10 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
     waiting: list[tuple[ast.AST, str]] = [(tree, "")]
     while waiting:
         node, prefix = waiting.pop()
-        inside = prefix
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             name = "__doc__" if isinstance(node, ast.Module) else prefix + node.name
-            if isinstance(node, ast.ClassDef):
-                inside = f"{name}."
-            elif not isinstance(node, ast.Module):
-                inside = f"{name}.<locals>."
+            if not isinstance(node, ast.Module):
+                prefix = f"{name}." if isinstance(node, ast.ClassDef) else f"{name}.<locals>."
             text = (ast.get_docstring(node) or "").strip()
             if len(text) >= MINIMUM_CHARACTERS:
                 if name in seen:
@@ -196,43 +180,13 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
             for child in ast.iter_child_nodes(node)
             if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)
         ]
-        waiting.extend((child, inside) for child in reversed(children))
-
-
-def _choose(places: dict[str, list[_Place]], *, limit: int | None) -> dict[str, list[_Place]]:
-    """`limit` documents in equal shares; what a small source cannot fill goes to the larger ones."""
-    if limit is None:
-        return places
-    chosen = {}
-    remaining = limit
-    smallest_first = sorted(places, key=lambda name: (len(places[name]), name))
-    for index, name in enumerate(smallest_first):
-        share = min(len(places[name]), remaining // (len(smallest_first) - index))
-        if share:
-            chosen[name] = sorted(places[name])[:share]
-        remaining -= share
-    return chosen
-
-
-def _write_shards(folder: Path, *, spool: Path, places: list[_Place], shards: int) -> None:
-    """Deal the chosen lines out one by one, so that every shard holds every large source."""
-    files = [open(folder / f"sample-{shard:05d}.jsonl", "wb") for shard in range(shards)]
-    try:
-        with open(spool, "rb") as lines:
-            for index, place in enumerate(places):
-                lines.seek(place.start)
-                files[index % shards].write(lines.read(place.size))
-    finally:
-        for file in files:
-            file.close()
+        waiting.extend((child, prefix) for child in reversed(children))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `sluice sample-corpus`."""
     parser.add_argument("folder", metavar="DIR", help="a new local folder for the JSON lines")
-    parser.add_argument(
-        "--documents", type=int, metavar="N", help="keep N documents, spread over the packages"
-    )
+    parser.add_argument("--documents", type=int, metavar="N", help="keep N documents, spread over the packages")
     parser.add_argument("--shards", type=int, default=8, metavar="S", help="number of files (default 8)")
 
 

@@ -10,8 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import apache_beam as beam
-
-from sluice.models import kmeans
+from sluice.models import kmeans, select
 from sluice.models.vectors import COARSE
 from sluice.pipelines.recipe import Clustered, Exact, Prototypes, Random, Recipe, SemDeDup, to_order
 from sluice.transforms import semdedup, storage
@@ -25,6 +24,7 @@ from sluice.transforms.documents import ReadDocuments, Reading
 from sluice.transforms.embeddings import Embed
 from sluice.transforms.equals import Digests, FindCopies
 from sluice.transforms.order import Order
+from sluice.transforms.ranks import ClusterRanks, RankWithinClusters
 from sluice.transforms.records import Fields
 from sluice.transforms.simple_scores import ExactScores, PrototypeScores, RandomScores, ScoreUnits
 from sluice.transforms.units import Inputs, TakeInventory, units_digest
@@ -99,7 +99,11 @@ class Run:
         if kind == "model":
             name = self.model
         return Reading(
-            self.fields, (kind, name), self.recipe.numbers, self.recipe.input.source, self.recipe.input.unreadable
+            self.fields,
+            (kind, name),
+            self.recipe.numbers,
+            self.recipe.input.source,
+            self.recipe.input.unreadable,
         )
 
     @cached_property
@@ -203,12 +207,16 @@ class Run:
         keep = steps[-1].keep
         described = [(step.name, step.scale, step.threshold, step.scores.digest, step.keep.digest) for step in steps]
         decisions = self.artifact("decisions", described, self.documents)
-        yield Stage(
-            "decisions", (decisions,), Decide(self.inventory, self.documents, decisions, steps, self.units)
-        )
+        yield Stage("decisions", (decisions,), Decide(self.inventory, self.documents, decisions, steps, self.units))
         corpus = self.artifact("corpus/_parts", self.recipe.input.unreadable, self.documents, keep)
         transform = ExportCorpus(
-            self.inventory, self.documents, corpus, keep, self.fields, self.units, self.recipe.input.unreadable
+            self.inventory,
+            self.documents,
+            corpus,
+            keep,
+            self.fields,
+            self.units,
+            self.recipe.input.unreadable,
         )
         yield Stage("corpus", (corpus,), transform)
 
@@ -216,9 +224,7 @@ class Run:
 class StepStages:
     """The stages of one step, from who is left to who is kept."""
 
-    def __init__(
-        self, run: Run, folder: str, step: Any, *, keep: Artifact | None, embeddings: Artifact | None
-    ):
+    def __init__(self, run: Run, folder: str, step: Any, *, keep: Artifact | None, embeddings: Artifact | None):
         self.run_, self.folder, self.step = run, folder, step
         self.before, self.embeddings = keep, embeddings
         self.name = folder.removeprefix("steps/")
@@ -274,10 +280,18 @@ class StepStages:
             population = members.copies.manifest["totals"]["distinct"]
         k = kmeans.choose_k(population) if step.clusters == "auto" else step.clusters
         if k > population:
-            raise ValueError(f"step {self.name}: {k} clusters for {population} documents; give --clusters a smaller number")
+            raise ValueError(
+                f"step {self.name}: {k} clusters for {population} documents; give --clusters a smaller number"
+            )
         sample = min(max(step.sample_per_cluster * k, 1), step.max_sample, population)
         training = Training(
-            k, sample, population, self.seed, self.name, iterations=step.iterations, method=step.assignment
+            k,
+            sample,
+            population,
+            self.seed,
+            type(step).__name__.lower(),
+            iterations=step.iterations,
+            method=step.assignment,
         )
         inputs = (members.documents, members.embeddings, members.keep, members.copies)
         self.centroids = self.artifact("centroids", asdict(training), *inputs)
@@ -319,6 +333,12 @@ class StepStages:
         yield from self._cluster(step, members, order=None)
         config = [step.direction, step.scope, asdict(step.guard)]
         self.scores = self.artifact("scores", config, self.clusters)
+        if step.scope == "cluster":
+            sign = 1 if step.direction == "far" else -1
+            ranks = ClusterRanks(self.run_.documents, self.clusters, self.before, sign, self.seed)
+            transform = RankWithinClusters(self.run_.inventory, ranks, self.scores, step.guard, self.run_.units)
+            yield self._stage("scores", self.scores, transform)
+            return
         self.scale = COARSE**2
         write = PrototypeScores(
             self.scores, self.run_.documents, self.before, step.guard, self.clusters, step.direction
@@ -344,7 +364,9 @@ class StepStages:
             by, target = self.step.cut.target(documents=totals["documents"], tokens=totals["tokens"])
             self._check_reachable(by, target)
         self.keep = self.artifact("keep", [by, target, self.threshold], self.run_.documents, self.scores)
-        ranked = Ranked(self.run_.documents, self.scores, self.seed, by)
+        found = self.scores.manifest["totals"]
+        scale = select.Scale.of(found.get("min_score"), found.get("max_score"))
+        ranked = Ranked(self.run_.documents, self.scores, self.seed, by, scale)
         cut = Cut(
             self.run_.inventory,
             ranked,

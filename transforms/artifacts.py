@@ -17,7 +17,6 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from sluice.transforms import storage
 
 MANIFEST = "manifest.json"
@@ -103,8 +102,11 @@ class Artifact:
         self, unit: int, schema: pa.Schema, stats: dict[str, Any] | None = None
     ) -> Iterator[Callable[[pa.Table], None]]:
         """Yields a function that appends a table to the part; the part appears when the block ends without error."""
-        with storage.create(self.path(unit)) as path, pq.ParquetWriter(path, schema, **_writer_options(schema)) as out:
-            yield lambda table: out.write_table(table, row_group_size=max(len(table), 1)) if len(table) else None
+        with (
+            storage.create(self.path(unit)) as path,
+            pq.ParquetWriter(path, schema, **_writer_options(schema)) as out,
+        ):
+            yield (lambda table: out.write_table(table, row_group_size=max(len(table), 1)) if len(table) else None)
             out.add_key_value_metadata({STATS: json.dumps(stats or {}, sort_keys=True).encode()})
 
     def existing(self, unit: int) -> Part | None:

@@ -8,7 +8,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-
 from sluice.models import assign, kmeans
 from sluice.models.hashing import seeded
 from sluice.models.vectors import coarse

@@ -12,7 +12,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-
 from sluice.models import assign
 from sluice.models.vectors import coarse
 from sluice.transforms import progress, storage
@@ -102,7 +101,13 @@ class WriteClusters(WriteUnit):
                     documents.slice(start, len(batch)).take(here), self.order, seed=self.seed, similarity=dots
                 )
                 rows = documents["row"].to_numpy()[start:stop][here]
-                runs.add(found[chosen], index[chosen], rows=rows[chosen], priority=priority[chosen], tie=tie[chosen])
+                runs.add(
+                    found[chosen],
+                    index[chosen],
+                    rows=rows[chosen],
+                    priority=priority[chosen],
+                    tie=tie[chosen],
+                )
             stats["assigned"] += len(here)
             cluster = np.zeros(len(batch), np.int32)
             similarity = np.zeros(len(batch), np.int32)
@@ -116,7 +121,9 @@ class WriteClusters(WriteUnit):
         """Count how often an approximate assigner agrees with the exact one, on the window's first rows."""
         if "checked" in stats:
             _, exact = assign.SplitAssigner(
-                assign.ExactAssigner(self._assigner.top.centroids), len(self._assigner.top.centroids), self._assigner.splits
+                assign.ExactAssigner(self._assigner.top.centroids),
+                len(self._assigner.top.centroids),
+                self._assigner.splits,
             )(points[:CHECKED])
             stats["checked"] += len(exact)
             stats["agreed"] += int((exact == dots[:CHECKED]).sum())

@@ -12,10 +12,9 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-
 from sluice.models import select
 from sluice.models.hashing import seeded
-from sluice.models.select import Boundary, Keys
+from sluice.models.select import Boundary, Keys, Scale
 from sluice.transforms import progress
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.records import Unit
@@ -32,6 +31,7 @@ class Ranked:
     scores: Artifact
     seed: int
     by: str = "documents"
+    scale: Scale = field(default_factory=Scale)
 
     def read(self, unit: int) -> tuple[np.ndarray, Keys, np.ndarray, pa.Table, np.ndarray]:
         """(positions still in, their keys, their weights, all documents, all scores) of a unit."""
@@ -41,9 +41,8 @@ class Ranked:
         score = column.fill_null(0).to_numpy(zero_copy_only=False)
         tie = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "tie")
         row = documents["row"].to_numpy()
-        keys = Keys(
-            select.unsigned(score)[positions], tie[positions], np.full(len(positions), unit, np.uint32), row[positions]
-        )
+        units = np.full(len(positions), unit, np.uint32)
+        keys = Keys(self.scale.keys(score[positions]), tie[positions], units, row[positions], self.scale)
         tokens = token_weights(documents)
         weights = tokens[positions] if self.by == "tokens" else np.ones(len(positions), np.int64)
         return positions, keys, weights, documents, score
@@ -61,6 +60,18 @@ class CountDigits(beam.DoFn):
             yield select.histogram(keys, weights, boundary).tobytes()
 
 
+class SendCandidates(beam.DoFn):
+    """Unit, boundary with all its digits -> the documents that share them, CANDIDATE bytes."""
+
+    def __init__(self, ranked: Ranked):
+        self.ranked = ranked
+
+    def process(self, unit: Unit, boundary: Boundary) -> Iterable[bytes]:
+        if not boundary.everything:
+            _, keys, weights, _, _ = self.ranked.read(unit.id)
+            yield select.candidates(keys, weights, boundary).tobytes()
+
+
 def _add(blocks: Iterable[bytes]) -> bytes:
     total = np.zeros(select.DIGITS, np.int64)
     for block in blocks:
@@ -76,7 +87,7 @@ class FindBoundary(beam.PTransform):
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[Boundary]:
         boundary = units.pipeline | "NoBoundary" >> beam.Create([Boundary(self.target)])
-        for number in range(Keys.PASSES):
+        for number in range(self.ranked.scale.passes + select.TIE_PASSES):
             totals = (
                 units
                 | f"Count{number}"
@@ -87,7 +98,16 @@ class FindBoundary(beam.PTransform):
                 lambda found, block: select.narrow(found, np.frombuffer(block, np.int64)),
                 beam.pvalue.AsSingleton(totals),
             )
-        return boundary
+        left = (
+            units
+            | "Candidates"
+            >> beam.ParDo(SendCandidates(self.ranked), beam.pvalue.AsSingleton(boundary)).with_output_types(bytes)
+            | "JoinCandidates" >> beam.CombineGlobally(b"".join)
+        )
+        return boundary | "Settle" >> beam.Map(
+            lambda found, block: select.settle(found, np.frombuffer(block, select.CANDIDATE)),
+            beam.pvalue.AsSingleton(left),
+        )
 
 
 class WriteKeep(WriteUnit):
@@ -103,10 +123,7 @@ class WriteKeep(WriteUnit):
 
     def write(self, unit: Unit) -> None:
         positions, keys, _, documents, score = self.ranked.read(unit.id)
-        if self._boundary is not None:
-            keeps = keys.below(self._boundary)
-        else:
-            keeps = score[positions] <= self.threshold
+        keeps = keys.below(self._boundary) if self._boundary is not None else score[positions] <= self.threshold
         # What a step has nothing against stays, whatever the target: targets below that were refused.
         keep = np.zeros(len(documents), bool)
         keep[positions] = keeps

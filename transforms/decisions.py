@@ -7,7 +7,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-
 from sluice.transforms import artifacts, progress, reading, storage
 from sluice.transforms.artifacts import Artifact, Part, checksum_of
 from sluice.transforms.records import Fields, Unit
@@ -65,7 +64,7 @@ class WriteDecisions(WriteUnit):
             values = table["score"].to_numpy(zero_copy_only=False)
             score[shown] = values[shown]
             for name, column in neighbour.items():
-                column[shown] = table[name].to_numpy(zero_copy_only=False)[shown]
+                column[shown] = table[name].combine_chunks().fill_null(2**32 - 1).to_numpy(zero_copy_only=False)[shown]
             if step.threshold is not None:
                 threshold[shown] = step.threshold
             fate[before & ~after] = number

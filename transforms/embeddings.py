@@ -7,7 +7,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-
 from sluice.models import vectors
 from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.transforms import progress, reading
@@ -53,7 +52,9 @@ class WriteEmbeddings(WriteUnit):
         stats: dict[str, Any] = {"embedded": 0}
         tables = self._tables(unit, stats)
         first = next(tables, None)
-        schema = first.schema if first is not None else embedding_schema(self._embedder.dimension if self._embedder else 1)
+        schema = (
+            first.schema if first is not None else embedding_schema(self._embedder.dimension if self._embedder else 1)
+        )
 
         def all_tables() -> Iterator[pa.Table]:
             if first is not None:
@@ -94,9 +95,7 @@ class WriteEmbeddings(WriteUnit):
         full[chosen] = found
         digests = np.zeros(len(alive), "V16")
         digests[chosen] = vectors.digests(found)
-        return pa.table(
-            [to_fixed(full, alive), to_fixed(digests, alive)], schema=embedding_schema(found.shape[1])
-        )
+        return pa.table([to_fixed(full, alive), to_fixed(digests, alive)], schema=embedding_schema(found.shape[1]))
 
 
 def embedding_schema(dimension: int) -> pa.Schema:

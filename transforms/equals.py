@@ -10,17 +10,14 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.order import Order, order_keys
 from sluice.transforms.records import Unit
-from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, WriteGathered
 from sluice.transforms.survivors import fixed_bytes, survivors
 
 NONE = np.uint32(2**32 - 1)
-CANDIDATE = np.dtype(
-    [("digest", "V16"), ("priority", "<i8"), ("tie", "<u8"), ("unit", "<u4"), ("row", "<u4")]
-)
+CANDIDATE = np.dtype([("digest", "V16"), ("priority", "<i8"), ("tie", "<u8"), ("unit", "<u4"), ("row", "<u4")])
 LINK = np.dtype([("row", "<u4"), ("first_unit", "<u4"), ("first_row", "<u4")])
 COPIES = pa.schema([("first_unit", pa.uint32()), ("first_row", pa.uint32())])
 DOCUMENTS_PER_KEY = 1_000_000
@@ -101,18 +98,14 @@ def link_firsts(group: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes
         yield int(unit), links[units == unit].tobytes()
 
 
-class WriteCopies(WriteUnit):
-    """(unit, [Unit or LINK bytes]) -> the unit's part: for each copy the address of its group's first document."""
+class WriteCopies(WriteGathered):
+    """Unit and its LINK rows -> the unit's part: for each copy the address of its group's first document."""
+
+    dtype = LINK
 
     def __init__(self, target: Artifact, digests: Digests):
         super().__init__(target)
         self.digests = digests
-
-    def process(self, group: tuple[int, Iterable[Unit | bytes]]) -> Iterator:
-        values = list(group[1])
-        unit = next(value for value in values if isinstance(value, Unit))
-        self._links = np.frombuffer(b"".join(value for value in values if isinstance(value, bytes)), LINK)
-        yield from super().process(unit)
 
     def write(self, unit: Unit) -> None:
         found, positions = self.digests.read(unit.id)
@@ -120,7 +113,7 @@ class WriteCopies(WriteUnit):
         order, first = first_of_each(found)
         local = found[order[first]]
         first_unit, first_row = local["unit"].copy(), local["row"].copy()
-        links = np.sort(self._links, order="row")
+        links = np.sort(self.rows, order="row")
         if len(links):
             index = np.searchsorted(links["row"], first_row)
             index = np.minimum(index, len(links) - 1)
@@ -133,9 +126,7 @@ class WriteCopies(WriteUnit):
         columns["first_unit"][at], columns["first_row"][at] = first_unit[copies], first_row[copies]
         is_copy = np.zeros(len(rows), bool)
         is_copy[at] = True
-        table = pa.table(
-            [pa.array(columns[name], pa.uint32(), mask=~is_copy) for name in COPIES.names], schema=COPIES
-        )
+        table = pa.table([pa.array(columns[name], pa.uint32(), mask=~is_copy) for name in COPIES.names], schema=COPIES)
         self.target.write(unit.id, [table], COPIES, {"copies": int(copies.sum()), "distinct": int((~copies).sum())})
 
 
@@ -153,21 +144,21 @@ class FindCopies(beam.PTransform):
         super().__init__()
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        units = pipeline | ReadUnits(self.inventory)
         keys = self.documents // DOCUMENTS_PER_KEY + 1
         links = (
-            units
+            pipeline
+            | ReadUnits(self.inventory)
             | "SendCandidates"
             >> beam.ParDo(SendCandidates(self.digests, self.copies, keys)).with_output_types(tuple[int, bytes])
             | "GroupByDigest" >> beam.GroupByKey()
             | "LinkFirsts" >> beam.FlatMap(link_firsts).with_output_types(tuple[int, bytes])
         )
-        named = units | "KeyUnits" >> beam.Map(lambda unit: (unit.id, unit)).with_output_types(tuple[int, Unit])
         parts = (
-            (named, links)
-            | "LinksAndUnits" >> beam.Flatten()
-            | "GroupByUnit" >> beam.GroupByKey()
-            | "WriteCopies" >> beam.ParDo(WriteCopies(self.copies, self.digests))
+            links | GatherByUnit(self.inventory) | "WriteCopies" >> beam.ParDo(WriteCopies(self.copies, self.digests))
         )
-        config = {"column": self.digests.column, "order": self.digests.order.describe(), "seed": self.digests.seed}
+        config = {
+            "column": self.digests.column,
+            "order": self.digests.order.describe(),
+            "seed": self.digests.seed,
+        }
         return parts | Commit(artifacts=(self.copies,), expected=self.units, config=config)

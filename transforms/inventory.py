@@ -24,9 +24,7 @@ SCHEMA = pa.schema(
 )
 
 
-def plan_units(
-    inputs: Sequence[str], *, format: str | None = None, unit_bytes: int = UNIT_BYTES
-) -> list[Unit]:
+def plan_units(inputs: Sequence[str], *, format: str | None = None, unit_bytes: int = UNIT_BYTES) -> list[Unit]:
     """Units of about `unit_bytes` stored bytes over files, directories, globs or any fsspec URL, by path.
 
     Large Parquet and plain JSON-lines files are cut, small files of one format and compression packed
@@ -55,9 +53,7 @@ def _pieces(file: storage.FileInfo, root: str, format: str | None, unit_bytes: i
     ranges = formats.load(name).cut(file, compression, unit_bytes)
     relative = file.path[len(root) :].lstrip("/")
     if any(part in ("", ".", "..") for part in relative.split("/")):
-        raise ValueError(
-            f"{file.path}: a path with empty or dotted parts could name a file outside the corpus"
-        )
+        raise ValueError(f"{file.path}: a path with empty or dotted parts could name a file outside the corpus")
     for start, stop in ranges:
         span = Span(file.path, relative, start, stop, file.size, file.etag)
         yield name, compression, span, max(file.size // len(ranges), 1)
@@ -96,8 +92,7 @@ def _common_root(inputs: Sequence[str], paths: list[str]) -> str:
             path = path.rpartition("/")[0]
         roots.append(path if storage.is_local(pattern) else fs.unstrip_protocol(path))
     if (
-        len({root.partition("://")[0] for root in roots if "://" in root})
-        + any("://" not in root for root in roots)
+        len({root.partition("://")[0] for root in roots if "://" in root}) + any("://" not in root for root in roots)
         > 1
     ):
         return ""

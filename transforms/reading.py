@@ -35,9 +35,9 @@ def identify(path: str) -> tuple[str, str]:
 def read_unit(unit: Unit, fields: Fields, *, on_unreadable: str = "fail") -> Iterator[Window]:
     """The records of a unit, rows counting from 0 over all its spans.
 
-    A window has at most validation.WINDOW_RECORDS records and ends with the one that brings it to
-    WINDOW_BYTES, so memory is bounded whatever the files hold. Where a file is damaged: "fail" raises UnreadableFile naming
-    it; "reject" keeps what came before the damage and counts the rest as one rejected record.
+    A window has at most validation.WINDOW_RECORDS records and ends with the one that brings it to WINDOW_BYTES, so
+    memory is bounded whatever the files hold. Where a file is damaged: "fail" raises UnreadableFile naming it;
+    "reject" keeps what came before the damage and counts the rest as one rejected record.
     Raises ChangedInput when a file is not the one that was planned.
     """
     if on_unreadable not in ON_UNREADABLE:
@@ -99,8 +99,7 @@ def _merged(windows: Iterator[Window]) -> Iterator[Window]:
     for window in windows:
         bytes_of_text = sum(map(len, window.texts)) if window.texts else 0
         if held and (
-            records + window.records > validation.WINDOW_RECORDS
-            or size + bytes_of_text > validation.WINDOW_BYTES
+            records + window.records > validation.WINDOW_RECORDS or size + bytes_of_text > validation.WINDOW_BYTES
         ):
             yield _joined(held)
             held, records, size = [], 0, 0
@@ -122,9 +121,7 @@ def _joined(windows: list[Window]) -> Window:
         rows=np.concatenate([window.rows for window in windows]),
         ids=[value for window in windows for value in window.ids],
         texts=None if first.texts is None else [text for window in windows for text in window.texts or ()],
-        columns={
-            name: [value for window in windows for value in window.columns[name]] for name in first.columns
-        },
+        columns={name: [value for window in windows for value in window.columns[name]] for name in first.columns},
         vectors=np.concatenate(vectors) if vectors else first.vectors,
         rejects=[reject for window in windows for reject in window.rejects],
     )
@@ -156,9 +153,7 @@ def export_unit(
     )
 
 
-def read_document(
-    unit: Unit, row: int, fields: Fields, *, on_unreadable: str = "fail"
-) -> tuple[str, str | None]:
+def read_document(unit: Unit, row: int, fields: Fields, *, on_unreadable: str = "fail") -> tuple[str, str | None]:
     """The id and the text of one valid record of a unit. Raises KeyError when there is none in that row."""
     for window in read_unit(unit, fields, on_unreadable=on_unreadable):
         at = int(np.searchsorted(window.rows, row))

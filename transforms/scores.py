@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-
 from sluice.transforms.artifacts import Artifact
 
 # Below every score: the step cannot remove the document.
@@ -69,7 +68,8 @@ def write_scores(
     without = ~alive | (rows == 2**32 - 1)
     schema = SCORES if whole else SCORES.set(0, pa.field("score", pa.float64()))
     table = pa.table(
-        [pa.array(score, mask=~alive), pa.array(units, mask=without), pa.array(rows, mask=without)], schema=schema
+        [pa.array(score, mask=~alive), pa.array(units, mask=without), pa.array(rows, mask=without)],
+        schema=schema,
     )
     target.write(unit, [table], schema, counted)
 

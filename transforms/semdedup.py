@@ -1,13 +1,13 @@
 """SemDeDup over a whole corpus: bins of whole clusters are read from the sorted files and scored by one worker each."""
 
 import io
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
-
 from sluice.models import semdedup
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, FULL, coarse
@@ -18,7 +18,7 @@ from sluice.transforms.clusters import record_dtype
 from sluice.transforms.equals import NONE
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, Guard, write_scores
-from sluice.transforms.stages import Commit, ReadUnits, WriteUnit, read_units
+from sluice.transforms.stages import Commit, GatherByUnit, WriteGathered, read_units
 
 RESULT = np.dtype(
     [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("neighbour_unit", "<u4"), ("neighbour_row", "<u4")]
@@ -75,7 +75,7 @@ class ScoreBin(beam.DoFn):
             with storage.create(saved) as path, open(path, "wb") as file:
                 np.save(file, results, allow_pickle=False)
         bounds = np.flatnonzero(np.r_[True, results["unit"][1:] != results["unit"][:-1], True]) if len(results) else []
-        for start, stop in zip(bounds[:-1], bounds[1:]):
+        for start, stop in itertools.pairwise(bounds):
             yield int(results["unit"][start]), results[start:stop].tobytes()
 
     def _score(self, bin: Bin) -> np.ndarray:
@@ -83,11 +83,13 @@ class ScoreBin(beam.DoFn):
         order = np.lexsort((records["row"], units, records["tie"], records["priority"], clusters))
         results = np.empty(len(order), RESULT)
         bounds = np.searchsorted(clusters[order], np.arange(bin.first, bin.last + 1))
-        for start, stop in zip(bounds[:-1], bounds[1:]):
+        for start, stop in itertools.pairwise(bounds):
             if start == stop:
                 continue
             members = order[start:stop]
-            dots, where = semdedup.score(self._points(records["vector"][members]), rule=self.rule.rule, threshold=self.rule.threshold)
+            dots, where = semdedup.score(
+                self._points(records["vector"][members]), rule=self.rule.rule, threshold=self.rule.threshold
+            )
             block = results[start:stop]
             block["unit"], block["row"], block["score"] = units[members], records["row"][members], dots
             known = where >= 0
@@ -131,18 +133,14 @@ def load_offsets(clusters: Artifact, unit: int) -> np.ndarray:
         return np.load(path, allow_pickle=False)
 
 
-class WriteSemDeDupScores(WriteUnit):
-    """(unit, [Unit or RESULT bytes]) -> the unit's part of scores/. A copy scores what equal vectors score: cosine 1."""
+class WriteSemDeDupScores(WriteGathered):
+    """Unit and its RESULT rows -> its part of scores/. A copy scores what equal vectors score: cosine 1."""
+
+    dtype = RESULT
 
     def __init__(self, target: Artifact, members: Members, *, guard: Guard, scale: int):
         super().__init__(target)
         self.members, self.guard, self.scale = members, guard, scale
-
-    def process(self, group: tuple[int, Iterable[Unit | bytes]]) -> Iterator:
-        values = list(group[1])
-        unit = next(value for value in values if isinstance(value, Unit))
-        self._results = np.frombuffer(b"".join(value for value in values if isinstance(value, bytes)), RESULT)
-        yield from super().process(unit)
 
     def write(self, unit: Unit) -> None:
         documents = self.members.documents.read(unit.id, ["row", "tokens", *self.guard.columns()])
@@ -151,10 +149,13 @@ class WriteSemDeDupScores(WriteUnit):
         score = np.full(len(rows), NEVER)
         neighbour_unit = np.full(len(rows), NONE)
         neighbour_row = np.full(len(rows), NONE)
-        at = np.searchsorted(rows, self._results["row"])
-        dots = self._results["score"].astype(np.int64)
+        at = np.searchsorted(rows, self.rows["row"])
+        dots = self.rows["score"].astype(np.int64)
         score[at] = np.where(dots == NO_NEIGHBOUR, NEVER, dots)
-        neighbour_unit[at], neighbour_row[at] = self._results["neighbour_unit"], self._results["neighbour_row"]
+        neighbour_unit[at], neighbour_row[at] = (
+            self.rows["neighbour_unit"],
+            self.rows["neighbour_row"],
+        )
         copies = 0
         if self.members.copies is not None:
             first = self.members.copies.read(unit.id)
@@ -204,15 +205,8 @@ class ScoreSemDeDup(beam.PTransform):
             | "SpreadBins" >> beam.Reshuffle()
             | "ScoreBins" >> beam.ParDo(score).with_output_types(tuple[int, bytes])
         )
-        units = pipeline | ReadUnits(self.inventory)
-        named = units | "KeyUnits" >> beam.Map(lambda unit: (unit.id, unit)).with_output_types(tuple[int, Unit])
         write = WriteSemDeDupScores(self.scores, self.members, guard=self.guard, scale=self.rule.scale)
-        parts = (
-            (named, results)
-            | "ResultsAndUnits" >> beam.Flatten()
-            | "GroupByUnit" >> beam.GroupByKey()
-            | "WriteScores" >> beam.ParDo(write)
-        )
+        parts = results | GatherByUnit(self.inventory) | "WriteScores" >> beam.ParDo(write)
         return parts | Commit(artifacts=(self.scores,), expected=self.units, config=self.config)
 
     def _bins(self, clusters: Artifact) -> list[Bin]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.metrics import Metrics
-
 from sluice.transforms import artifacts, progress
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.inventory import table_to_units
@@ -76,6 +76,33 @@ class WriteUnit(beam.DoFn):
         log.info("%s: unit %d, %d rows, %.1f s%s", self.stage, part.unit, part.rows, seconds, " (found)" * skipped)
 
 
+class WriteGathered(WriteUnit):
+    """(unit id, its Unit and blocks of rows) -> Part; `write` finds the rows, of one dtype, in self.rows."""
+
+    dtype: np.dtype
+
+    def process(self, group: tuple[int, Iterable[Unit | bytes]]) -> Iterator[Part]:  # type: ignore[override]
+        values = list(group[1])
+        unit = next(value for value in values if isinstance(value, Unit))
+        self.rows = np.frombuffer(b"".join(value for value in values if isinstance(value, bytes)), self.dtype)
+        yield from super().process(unit)
+
+
+@dataclass
+class GatherByUnit(beam.PTransform):
+    """(unit id, block of rows) -> (unit id, its Unit and all its blocks), for every unit of the inventory."""
+
+    inventory: Artifact
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, blocks: beam.PCollection[tuple[int, bytes]]) -> beam.PCollection:
+        units = blocks.pipeline | "AllUnits" >> ReadUnits(self.inventory)
+        named = units | "KeyUnits" >> beam.Map(lambda unit: (unit.id, unit)).with_output_types(tuple[int, Unit])
+        return (named, blocks) | "UnitsAndBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
+
+
 @dataclass
 class Commit(beam.PTransform):
     """Parts (and totals, dicts of numbers) -> the manifests of the artifacts they belong to.
@@ -113,7 +140,10 @@ class Commit(beam.PTransform):
         if self.max_reject_share is not None:
             check_rejects(merged, self.max_reject_share)
         artifacts.commit(
-            artifact, parts=parts, config=self.config, totals=artifacts.merge_stats(t["totals"] for t in totals)
+            artifact,
+            parts=parts,
+            config=self.config,
+            totals=artifacts.merge_stats(t["totals"] for t in totals),
         )
         return folder
 

@@ -64,9 +64,7 @@ def list_files(pattern: str) -> list[FileInfo]:
     else:
         found = list(fs.find(path, detail=True).values())
     root = path.split("*")[0].split("?")[0].split("[")[0]
-    files = [
-        _info(fs, entry) for entry in found if entry["type"] == "file" and not _hidden(entry["name"][len(root) :])
-    ]
+    files = [_info(fs, entry) for entry in found if entry["type"] == "file" and not _hidden(entry["name"][len(root) :])]
     if not files:
         raise FileNotFoundError(f"no files at {pattern}")
     return sorted(files)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-
 from sluice.transforms.artifacts import Artifact, Part, digest_of
 from sluice.transforms.inventory import SCHEMA, plan_units, units_to_table
 from sluice.transforms.records import Unit
@@ -50,6 +49,10 @@ class TakeInventory(beam.PTransform):
         if units_digest(units) != self.digest:
             raise ValueError("the input files changed while they were listed; try again")
         size = sum({span.path: span.size for unit in units for span in unit.spans}.values())
-        stats = {"units": len(units), "bytes": size, "files": len({s.path for unit in units for s in unit.spans})}
+        stats = {
+            "units": len(units),
+            "bytes": size,
+            "files": len({s.path for unit in units for s in unit.spans}),
+        }
         self.inventory.write(0, [units_to_table(units)], SCHEMA, stats)
         return self.inventory.describe(0)

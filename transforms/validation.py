@@ -24,8 +24,10 @@ VECTOR_NOT_FINITE = "vector not finite"
 ZERO_VECTOR = "zero vector"
 COLUMN_MISSING = "column {}: missing"
 COLUMN_TYPE = "column {}: has type {}"
+NOT_HTTP = "not an HTTP response"
 HTTP_STATUS = "HTTP status {}"
 NOT_TEXT = "content type {}"
+TOO_INTRICATE = "HTML too intricate"
 UNREADABLE = "unreadable: {}"
 
 HEAD_CHARACTERS = 200
@@ -59,14 +61,14 @@ class Dimension:
 class Batch:
     """Consecutive records of a span before they are checked: one entry per record in every list.
 
-    `ids` hold the id field's value, or the place in the input when there is no id field. `vectors` hold None,
-    a float32 array, or the name of the type that was there instead. `faults` are records (by position)
-    already known to be bad. `heads` shows a record.
+    `ids` hold the id field's value, or the place in the input when there is no id field. `vectors` hold None, a
+    float32 array, or the name of the type that was there instead; or they are one float32 [records, d]. `faults`
+    are records (by position) already known to be bad. `heads` shows a record.
     """
 
     texts: list[Any] | None
     ids: list[Any]
-    vectors: list[Any] | None
+    vectors: list[Any] | np.ndarray | None
     columns: dict[str, list[Any]]
     faults: dict[int, str] = field(default_factory=dict)
     heads: Callable[[int], str | bytes] = lambda position: ""
@@ -81,7 +83,9 @@ def check(batch: Batch, fields: Fields, *, first_row: int, dimension: Dimension)
     if batch.texts is not None:
         _check_texts(batch.texts, faults)
     _check_ids(batch.ids, faults)
-    if batch.vectors is not None:
+    if isinstance(batch.vectors, np.ndarray):
+        _check_matrix(batch.vectors, faults, dimension)
+    elif batch.vectors is not None:
         _check_vectors(batch.vectors, faults, dimension)
     for name, values in batch.columns.items():
         _check_column(name, values, faults)
@@ -99,8 +103,7 @@ def _window(batch: Batch, faults: dict[int, str], first_row: int, dimension: Dim
 
     vectors = None
     if batch.vectors is not None:
-        rows = keep(batch.vectors)
-        vectors = np.stack(rows) if rows else np.empty((0, dimension.value or 0), np.float32)
+        vectors = _matrix(batch.vectors, valid, dimension)
     return Window(
         records=records,
         rows=first_row + np.flatnonzero(valid),
@@ -110,6 +113,14 @@ def _window(batch: Batch, faults: dict[int, str], first_row: int, dimension: Dim
         vectors=vectors,
         rejects=[Reject(first_row + at, faults[at], head(batch.heads(at))) for at in sorted(faults)],
     )
+
+
+def _matrix(vectors: list[Any] | np.ndarray, valid: np.ndarray, dimension: Dimension) -> np.ndarray:
+    if not valid.any():
+        return np.empty((0, dimension.value or 0), np.float32)
+    if isinstance(vectors, np.ndarray):
+        return vectors if valid.all() else vectors[valid]
+    return np.stack(list(compress(vectors, valid.tolist())))
 
 
 def _check_texts(texts: list[Any], faults: dict[int, str]) -> None:
@@ -147,6 +158,20 @@ def _check_vectors(vectors: list[Any], faults: dict[int, str], dimension: Dimens
             faults[at] = ZERO_VECTOR
         else:
             dimension.value = len(vector)
+
+
+def _check_matrix(vectors: np.ndarray, faults: dict[int, str], dimension: Dimension) -> None:
+    if dimension.value not in (None, vectors.shape[1]):
+        reason = VECTOR_LENGTH.format(vectors.shape[1], dimension.value)
+        for at in range(len(vectors)):
+            faults.setdefault(at, reason)
+        return
+    finite = np.isfinite(vectors).all(axis=1)
+    usable = finite & vectors.any(axis=1)
+    for at in np.flatnonzero(~usable).tolist():
+        faults.setdefault(at, VECTOR_NOT_FINITE if not finite[at] else ZERO_VECTOR)
+    if len(faults) < len(vectors):
+        dimension.value = vectors.shape[1]
 
 
 def _check_column(name: str, values: list[Any], faults: dict[int, str]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
 from sluice.models.checkpoints import Weight
 
 TOKENIZER = "wordpiece"
@@ -85,9 +84,7 @@ class Encoder(nn.Module):
         valid = jnp.arange(length)[None, :] < lengths[:, None]
         bias = jnp.where(valid, 0.0, jnp.finfo(jnp.float32).min)[:, None, None, :]
         for i in range(self.layers):
-            layer = Layer(
-                self.heads, self.feed_forward, self.activation, self.epsilon, self.dtype, name=f"layer_{i}"
-            )
+            layer = Layer(self.heads, self.feed_forward, self.activation, self.epsilon, self.dtype, name=f"layer_{i}")
             hidden = layer(hidden, bias)
         return hidden
 

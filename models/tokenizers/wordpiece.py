@@ -70,9 +70,7 @@ class _Characters(dict[int, str]):
             return " "
         code, text = ord(character), character
         if self._strip:
-            text = "".join(
-                part for part in unicodedata.normalize("NFD", text) if unicodedata.category(part) != "Mn"
-            )
+            text = "".join(part for part in unicodedata.normalize("NFD", text) if unicodedata.category(part) != "Mn")
         if self._lower_case:
             text = "".join(part.lower() for part in text)  # one by one: no final sigma
         alone = category[0] == "P" or (self._split_cjk and any(low <= code <= high for low, high in _CJK))
@@ -108,10 +106,7 @@ class WordPiece:
 
     def count(self, texts: Sequence[str]) -> np.ndarray:
         """int32 [n]: tokens of each whole text, without special tokens and without truncation."""
-        counts = [
-            np.diff(self._split(batch).row_splits.numpy())
-            for batch in _batches(map(self.normalise, texts))
-        ]
+        counts = [np.diff(self._split(batch).row_splits.numpy()) for batch in _batches(map(self.normalise, texts))]
         return np.concatenate(counts).astype(np.int32) if counts else np.zeros(0, np.int32)
 
     def tokenize(self, texts: Sequence[str], *, max_tokens: int) -> tuple[list[np.ndarray], np.ndarray]:

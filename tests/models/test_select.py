@@ -4,21 +4,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from sluice.models import select
-from sluice.models.select import Boundary, Keys
+from sluice.models.select import Boundary, Keys, Scale
 
 
 def cut(keys: Keys, weights: np.ndarray, target: int, *, pieces: int) -> np.ndarray:
     """As the pipeline does it: histograms of pieces, added up, pass by pass."""
     boundary = Boundary(target)
     parts = np.array_split(np.arange(len(weights)), pieces)
-    for _ in range(Keys.PASSES):
+    for _ in range(keys.scale.passes + select.TIE_PASSES):
         totals = sum(
-            (select.histogram(keys.take(part), weights[part], boundary) for part in parts), np.zeros(1 << 16, np.int64)
+            (select.histogram(keys.take(part), weights[part], boundary) for part in parts),
+            np.zeros(1 << 16, np.int64),
         )
         boundary = select.narrow(boundary, totals)
-    return keys.below(boundary)
+    rows = [select.candidates(keys.take(part), weights[part], boundary) for part in parts]
+    return keys.below(select.settle(boundary, np.concatenate(rows)))
+
+
+def scaled(score: np.ndarray) -> Scale:
+    return Scale.of(score.min().item(), score.max().item())
 
 
 @st.composite
@@ -30,9 +35,9 @@ def documents(draw):
     if draw(st.booleans()):
         score = rng.choice([-np.inf, -1.5, -0.0, 0.0, 1e-300, 0.25, 7.0], size)
     tie = rng.integers(0, 3 if few else 2**63, size).astype(np.uint64)
-    keys = Keys(
-        select.unsigned(score), tie, rng.integers(0, 3, size).astype(np.uint32), np.arange(size, dtype=np.uint32) * 40_000
-    )
+    scale = scaled(score)
+    unit, row = rng.integers(0, 3, size).astype(np.uint32), np.arange(size, dtype=np.uint32) * 40_000
+    keys = Keys(scale.keys(score), tie, unit, row, scale)
     weights = rng.integers(0, 5, size) if draw(st.booleans()) else np.ones(size, np.int64)
     return score, keys, weights
 
@@ -56,12 +61,18 @@ def test_a_larger_target_keeps_a_superset(sample, low, more):
     assert not (cut(keys, weights, low, pieces=1) & ~cut(keys, weights, low + more, pieces=3)).any()
 
 
-def test_unsigned_keeps_the_order_of_floats_and_integers():
+def test_keys_keep_the_order_of_floats_and_integers():
     floats = np.array([-np.inf, -2.0, -1e-300, 0.0, 1e-300, 1.0, np.inf])
-    assert (np.diff(select.unsigned(floats).astype(object)) > 0).all()
-    assert select.unsigned(np.array([-0.0]))[0] == select.unsigned(np.array([0.0]))[0]
-    whole = np.array([-(2**63), -1, 0, 1, 2**63 - 1])
-    assert (np.diff(select.unsigned(whole).astype(object)) > 0).all()
+    assert (np.diff(Scale().keys(floats).astype(object)) > 0).all()
+    assert Scale().keys(np.array([-0.0]))[0] == Scale().keys(np.array([0.0]))[0]
+    whole = np.array([-(2**62), -1, 0, 1, 2**62])
+    assert (np.diff(scaled(whole).keys(whole).astype(object)) > 0).all()
+
+
+def test_scores_below_the_base_come_first_of_all():
+    scale = Scale.of(-5, 100)
+    assert scale.keys(np.array([-(2**63), -5, 100])).tolist() == [0, 1, 106]
+    assert scale.passes == 1
 
 
 def test_weights_that_change_between_passes_are_noticed():

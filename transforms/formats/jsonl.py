@@ -25,9 +25,7 @@ def cut(info: storage.FileInfo, compression: str, target_bytes: int) -> list[tup
     return list(pairwise(edges))
 
 
-def read(
-    span: Span, compression: str, fields: Fields, *, dimension: Dimension | None = None
-) -> Iterator[Window]:
+def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension | None = None) -> Iterator[Window]:
     """The records of a span, rows from 0. Blank lines are not records.
 
     Raises streams.UnreadableFile at a fault, after the records before it.

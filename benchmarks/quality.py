@@ -1,0 +1,248 @@
+"""How well duplicates are found: precision and recall on corpora whose duplicates are known, as Markdown tables.
+
+    python benchmarks/quality.py --shared ../shared/data > quality.md
+
+Embedding some 22,000 documents and 50,000 sentences takes a quarter of an hour on 2 cores; every further threshold
+takes seconds, because the run directory is the same.
+"""
+
+import argparse
+import gzip
+import json
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import measure
+import numpy as np
+
+THRESHOLDS = ("0.95", "0.9", "0.85", "0.8", "0.75")
+CLUSTERS = ("auto", "1")
+# Published with the corpus: MinHash with word 3-grams, not measured here.
+MINHASH = (
+    ("MinHash, Jaccard 0.8 (published)", "1,610", "1.00", "0.41", "0.58", "0.02"),
+    ("MinHash, Jaccard 0.5 (published)", "2,381", "0.996", "0.61", "0.76", "0.11"),
+)
+DEFINITION = """\
+A corpus comes in groups of documents that say the same. A group of s documents has s - 1 removable ones. Removed
+documents of a group count as right as long as one of the group is left: min(removed, s - 1). Precision is the right
+ones among all that were removed, recall the right ones among all that are removable. A planted duplicate counts as
+found unless both it and the document that it was made from are kept. The control removes as many at random.
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a removal is worth: numbers of documents."""
+
+    removed: int
+    right: int
+    removable: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.removed if self.removed else 1.0
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.removable if self.removable else 1.0
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.right / (self.removed + self.removable) if self.removed + self.removable else 1.0
+
+    def cells(self) -> tuple[str, ...]:
+        return f"{self.removed:,}", f"{self.precision:.3f}", f"{self.recall:.3f}", f"{self.f1:.3f}"
+
+
+def judge(groups: dict[str, str], kept: set[str]) -> Found:
+    """groups: the group of each id; kept: the ids that are left."""
+    size: dict[str, int] = defaultdict(int)
+    gone: dict[str, int] = defaultdict(int)
+    for name, group in groups.items():
+        size[group] += 1
+        gone[group] += name not in kept
+    right = sum(min(gone[group], size[group] - 1) for group in size)
+    return Found(sum(gone.values()), right, len(groups) - len(size))
+
+
+def auc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The chance that a positive (label 1) scores higher than a negative one, ties counted half."""
+    _, rank, count = np.unique(scores, return_inverse=True, return_counts=True)
+    middle = np.cumsum(count) - (count - 1) / 2
+    positives = labels == 1
+    above = middle[rank][positives].sum() - positives.sum() * (positives.sum() + 1) / 2
+    return float(above / (positives.sum() * (~positives).sum()))
+
+
+def best_f1(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """(F1, threshold) of the best rule `score >= threshold`."""
+    order = np.argsort(-scores, kind="stable")
+    right = np.cumsum(labels[order] == 1)
+    f1 = 2 * right / (np.arange(1, len(order) + 1) + (labels == 1).sum())
+    # Only where a score ends can a threshold be.
+    ends = np.r_[np.diff(scores[order]) != 0, True]
+    at = int(np.where(ends, f1, -1).argmax())
+    return float(f1[at]), float(scores[order][at])
+
+
+# Running --------------------------------------------------------------------------------------------------------
+
+
+def curate(corpus: Path, run: Path, steps: list[dict[str, Any]]) -> set[str]:
+    """The ids that a recipe with these steps keeps; what the run directory has already is not done again."""
+    import pyarrow.parquet as pq
+    import yaml
+    from sluice.pipelines.curate import run_recipe
+    from sluice.pipelines.options import build_recipe
+
+    run.mkdir(parents=True, exist_ok=True)
+    file = run / "steps.yaml"
+    file.write_text(yaml.safe_dump({"steps": steps}))
+    run_recipe(build_recipe(inputs=(str(corpus),), recipe=str(file), id="id"), str(run))
+    manifest = json.loads((run / "decisions/manifest.json").read_text())
+    tables = [pq.read_table(run / "decisions" / part["name"], columns=["id", "fate"]) for part in manifest["parts"]]
+    pairs = ((name, fate) for table in tables for name, fate in zip(*(table[c].to_pylist() for c in ("id", "fate"))))
+    return {name for name, fate in pairs if fate == "kept"}
+
+
+def semdedup(threshold: str, clusters: str) -> list[dict[str, Any]]:
+    k = clusters if clusters == "auto" else int(clusters)
+    return [{"step": "exact"}, {"step": "semdedup", "clusters": k, "cut": {"threshold": threshold}}]
+
+
+def removals(corpus: Path, run: Path, total: int) -> Iterable[tuple[str, set[str], set[str]]]:
+    """(name, ids kept, ids that the control keeps) for `exact` alone and then for each clustering and threshold."""
+    recipes = {"exact copies only": [{"step": "exact"}]}
+    for clusters in CLUSTERS:
+        label = "one cluster" if clusters == "1" else "sqrt(n) clusters"
+        recipes |= {f"semdedup {t}, {label}": semdedup(t, clusters) for t in THRESHOLDS}
+    for name, steps in recipes.items():
+        print(f"{corpus.name}: {name}", file=sys.stderr)
+        kept = curate(corpus, run, steps)
+        # ceil(ratio * n) must come out as the same number: a ratio just below it, in decimals.
+        share = Fraction(2 * len(kept) - 1, 2 * total)
+        control = curate(corpus, run.with_name(run.name + "-random"), [random_step(share)])
+        yield name, kept, control
+
+
+def random_step(share: Fraction) -> dict[str, Any]:
+    return {"step": "random", "cut": {"ratio": f"{float(share):.12f}"}}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+# The corpora ----------------------------------------------------------------------------------------------------
+
+
+def planted(shared: Path, work: Path) -> str:
+    """Tables of all kinds together, and of each kind, on the planted corpus."""
+    truth = read_lines(shared / "planted.truth.jsonl.gz")
+    groups = {one["id"]: one["group"] for one in truth}
+    copies = [one for one in truth if one["of"] != one["id"] and one["kind"] != "hard_negative"]
+    kinds = sorted({one["kind"] for one in copies}, key=lambda kind: (kind == "paraphrase", kind))
+    rows, by_kind = [], []
+    for name, kept, control in removals(shared / "planted.jsonl.gz", work / "planted", len(truth)):
+        missed = [one["kind"] for one in copies if one["id"] in kept and one["of"] in kept]
+        recall = {kind: 1 - missed.count(kind) / sum(one["kind"] == kind for one in copies) for kind in kinds}
+        wrong = [
+            sum(one["id"] not in kept for one in truth if one["kind"] == kind) for kind in ("hard_negative", "unique")
+        ]
+        rows.append(
+            (name, *judge(groups, kept).cells(), f"{recall['paraphrase']:.2f}", *judge(groups, control).cells()[1:])
+        )
+        by_kind.append((name, *(f"{recall[kind]:.2f}" for kind in kinds), *map(str, wrong)))
+    rows += [(*row, "", "", "") for row in MINHASH]
+    header = ["", "removed", "precision", "recall", "F1", "paraphrases found"]
+    header += ["random: precision", "random: recall", "random: F1"]
+    found = [
+        f"## planted: {len(truth):,} documents, {len(truth) - len(set(groups.values())):,} removable\n",
+        measure.table(header, rows),
+        "\nShare of planted duplicates found, by kind; then hard negatives and unique documents that were removed:\n",
+        measure.table(["", *(kind.replace("_", " ") for kind in kinds), "hard negatives", "unique"], by_kind),
+    ]
+    return "\n".join(found)
+
+
+def dups(shared: Path, work: Path) -> str:
+    """Tables on corpora with published duplicate groups, each source judged on its own."""
+    groups = {one["id"]: one["group"] or f"alone:{one['id']}" for one in read_lines(shared / "dups.truth.jsonl.gz")}
+    sources = {one["id"]: one["source"] for one in read_lines(shared / "dups.jsonl.gz")}
+    rows = defaultdict(list)
+    for name, kept, control in removals(shared / "dups.jsonl.gz", work / "dups", len(groups)):
+        for source in sorted(set(sources.values())):
+            here = {one: group for one, group in groups.items() if sources[one] == source}
+            rows[source].append((name, *judge(here, kept).cells(), f"{judge(here, control).f1:.3f}"))
+    found = [f"## dups: {len(groups):,} documents\n"]
+    found.append("The sources are curated together, as one corpus. A document in no published group counts as unique.")
+    for source, lines in rows.items():
+        here = {one: group for one, group in groups.items() if sources[one] == source}
+        found.append(f"\n### {source}: {len(here):,} documents, {judge(here, set(here)).removable:,} removable\n")
+        found.append(measure.table(["", "removed", "precision", "recall", "F1", "random: F1"], lines))
+    return "\n".join(found)
+
+
+def pairs(shared: Path, limit: int | None) -> str:
+    """AUC and best F1 of the cosine on labelled pairs, by source."""
+    import pyarrow.parquet as pq
+    from sluice.models.default_model import default_model_dir
+    from sluice.models.embedder import EmbedderConfig, load
+    from sluice.models.vectors import COARSE, coarse, quantise
+
+    table = pq.read_table(shared / "pairs.parquet", columns=["a", "b", "label", "source"]).to_pylist()
+    table = [one for one in table if one["label"] is not None][:limit]
+    texts = sorted({one[side] for one in table for side in ("a", "b")})
+    place = {text: row for row, text in enumerate(texts)}
+    print(f"pairs: {len(texts)} sentences", file=sys.stderr)
+    vectors = coarse(quantise(load(EmbedderConfig(default_model_dir())).embed(texts)))
+    left, right = (vectors[[place[one[side]] for one in table]] for side in ("a", "b"))
+    cosines = np.einsum("nd,nd->n", left, right, dtype=np.float64) / COARSE**2
+    labels = np.array([one["label"] for one in table])
+    source = np.array([one["source"] for one in table])
+    rows = []
+    for name in [*sorted(set(source)), "all"]:
+        chosen = np.ones(len(source), bool) if name == "all" else source == name
+        y, score = labels[chosen], cosines[chosen]
+        positive = int((y == 1).sum())
+        # One label only: nothing to tell apart.
+        both = 0 < positive < len(y)
+        f1, threshold = best_f1(score, y)
+        means = [f"{score[y == label].mean():.3f}" if (y == label).any() else "" for label in (1, 0)]
+        judged = (f"{auc(score, y):.3f}", f"{f1:.3f}", f"{threshold:.3f}") if both else ("", "", "")
+        rows.append((name, f"{len(y):,}", f"{positive:,}", *means, *judged))
+    header = ["", "pairs", "same meaning", "mean cosine, same", "mean cosine, not", "AUC", "best F1", "at threshold"]
+    return f"## pairs: {len(table):,} labelled pairs\n\n" + measure.table(header, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path(__file__).parent.parent.parent / "shared" / "data")
+    parser.add_argument("--work", type=Path, help="where run directories are kept (default: a temporary folder)")
+    parser.add_argument("--only", choices=("planted", "dups", "pairs"))
+    parser.add_argument("--limit", type=int, metavar="N", help="pairs: the first N only")
+    options = parser.parse_args()
+    if not options.shared.is_dir():
+        parser.error(f"{options.shared} is not there: the corpora are data of their own, named by --shared")
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as temporary:
+        work = options.work or Path(temporary)
+        parts = {
+            "planted": lambda: planted(options.shared, work),
+            "dups": lambda: dups(options.shared, work),
+            "pairs": lambda: pairs(options.shared, options.limit),
+        }
+        print(DEFINITION)
+        for name, part in parts.items():
+            if options.only in (None, name):
+                print(part() + "\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""A run directory as it is on disk: its recipe, and its artifacts by folder, whatever keys they have."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from pydantic import ValidationError
+from sluice.pipelines.recipe import Clustered, Recipe, SemDeDup
+from sluice.transforms import reading, storage
+from sluice.transforms.artifacts import Artifact, find_manifest
+from sluice.transforms.audit import AuditedStep
+from sluice.transforms.records import Fields, Unit
+from sluice.transforms.semdedup import scale_for
+from sluice.transforms.stages import read_units
+from sluice.transforms.streams import UnreadableFile
+
+RECIPE = "recipe.yaml"
+# Reading a text means reading its unit up to it, so a page of examples must not name every unit of a large corpus.
+MOST_UNITS = 32
+WINDOW = 65536
+Address = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A document as it is in the input; text is None where there is none, `problem` says why it could not be read."""
+
+    id: str | None
+    text: str | None
+    problem: str | None = None
+
+
+class Finished:
+    """Opens what is finished in a run directory; raises FileNotFoundError, saying what is missing, for what is not."""
+
+    def __init__(self, url: str):
+        self.url = url.rstrip("/")
+        self.recipe = read_recipe(self.url)
+
+    def find(self, folder: str) -> Artifact | None:
+        """The artifact in a folder of the run, or None when it is not finished."""
+        url = storage.join(self.url, folder)
+        manifest = find_manifest(url)
+        return None if manifest is None else Artifact(url, manifest["key"])
+
+    def artifact(self, folder: str) -> Artifact:
+        found = self.find(folder)
+        if found is None:
+            raise FileNotFoundError(f"{self.url}: {folder} is not finished; `sluice status {self.url}` shows what is")
+        return found
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps' names in order, as 02-semdedup."""
+        return [f"{number:02d}-{step.step}" for number, step in enumerate(self.recipe.steps, start=1)]
+
+    def step(self, name: str) -> AuditedStep:
+        folder = f"steps/{name}"
+        clustered = isinstance(self.recipe.steps[self.steps.index(name)], Clustered)
+        return AuditedStep(
+            name,
+            scores=self.artifact(f"{folder}/scores"),
+            keep=self.artifact(f"{folder}/keep"),
+            clusters=self.artifact(f"{folder}/clusters") if clustered else None,
+            copies=self.find(f"{folder}/copies"),
+        )
+
+    def semdedup_scale(self, name: str) -> int:
+        """What a semdedup step's vectors are scaled by: its scores are cosines times the square of it."""
+        step = self.recipe.steps[self.steps.index(name)]
+        if not isinstance(step, SemDeDup):
+            raise ValueError(f"step {name} of {self.url} is no semdedup step; its steps are {', '.join(self.steps)}")
+        return scale_for(None if step.cut.limit is None else float(step.cut.limit))
+
+    # Texts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def fields(self) -> Fields:
+        """What is needed of a record to show it. Rows count rejects, so which records are valid does not matter."""
+        source = self.recipe.input
+        return Fields(source.text, source.id, None, (), source.max_document_bytes)
+
+    def texts(self, wanted: Iterable[Address], *, most_units: int = MOST_UNITS) -> dict[Address, Text]:
+        """Documents by address, each unit read once, as far as needed; addresses wanted first go before later ones.
+
+        What cannot be read, because the input changed or is gone, has a `problem` instead of a text.
+        """
+        rows: dict[int, list[int]] = {}
+        found: dict[Address, Text] = {}
+        for unit, row in wanted:
+            if unit in rows or len(rows) < most_units:
+                rows.setdefault(unit, []).append(row)
+            else:
+                found[unit, row] = Text(None, None, "not read: its unit is one too many for this page")
+        if rows and self.recipe.input.text is None:
+            documents = self.artifact("documents")
+            return found | {at: Text(name, None) for unit in rows for at, name in ids_in(documents, unit, rows[unit])}
+        units = {unit.id: unit for unit in read_units(self.artifact("inventory"))} if rows else {}
+        for unit, chosen in rows.items():
+            found |= self._texts_of(units[unit], set(chosen))
+        return found
+
+    def _texts_of(self, unit: Unit, left: set[int]) -> dict[Address, Text]:
+        found: dict[Address, Text] = {}
+        try:
+            for window in reading.read_unit(unit, self.fields, on_unreadable=self.recipe.input.unreadable):
+                places = {int(row): at for at, row in enumerate(window.rows) if row in left}
+                for row, at in places.items():
+                    found[unit.id, row] = Text(window.ids[at], None if window.texts is None else window.texts[at])
+                left -= places.keys()
+                if not left:
+                    break
+        except (reading.ChangedInput, UnreadableFile, OSError) as error:
+            return found | {(unit.id, row): Text(None, None, str(error)) for row in left}
+        return found | {(unit.id, row): Text(None, None, "the input has no such record any more") for row in left}
+
+
+def read_recipe(url: str) -> Recipe:
+    """The recipe of a run directory. Raises FileNotFoundError for any other place, ValueError for a damaged recipe."""
+    place = storage.join(url, RECIPE)
+    try:
+        return Recipe.model_validate(yaml.safe_load(storage.read_bytes(place)))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{url} is not a run directory: it has no {RECIPE}") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def ids_in(documents: Artifact, unit: int, rows: list[int]) -> Iterator[tuple[Address, str]]:
+    """The ids of some rows of a unit."""
+    wanted = pa.array(sorted(set(rows)), pa.uint32())
+    for batch in documents.windows(unit, ["row", "id"], WINDOW):
+        found = batch.filter(pc.is_in(batch.column(0), value_set=wanted))
+        for row, name in zip(found.column(0).to_pylist(), found.column(1).to_pylist()):
+            yield (unit, row), name
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON holds: not-a-number is null."""
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

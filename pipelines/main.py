@@ -1,0 +1,164 @@
+"""The command line.
+
+    sluice sample-corpus sample --documents 3000
+    sluice curate --input sample --run runs/first --recipe d4 --keep 0.5
+    sluice explain runs/first DOCUMENT
+    sluice curate --input gs://bucket/corpus --run gs://bucket/runs/first --keep-tokens 10B \\
+        --runner DataflowRunner --project P --region R --temp_location gs://bucket/tmp --sdk_container_image IMAGE
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+# Before TensorFlow is imported anywhere: its start-up notes are no news to anybody.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from sluice.pipelines import explain, preview, sample_corpus, status
+from sluice.pipelines.options import OPTIONS, build_recipe, check_beam_args
+from sluice.pipelines.presets import PRESETS
+
+log = logging.getLogger("sluice")
+EXAMPLES = {
+    "curate": """\
+examples:
+  sluice curate --input sample --run runs/first                     half of the documents, by D4
+  sluice curate --input 'data/*.jsonl.zst' --id doc_id --run runs/b --keep-tokens 250M
+  sluice curate --input docs.parquet --vector embedding --text none --run runs/c --recipe semdedup --eps 0.05
+  sluice curate --input data --run runs/d --recipe my-recipe.yaml --runner FlinkRunner --flink_master HOST:8081
+
+The same command again goes on where it was cut off; with another target it does only what depends on it.
+All flags of Beam's runners pass through.""",
+    "stage": """\
+stages, in order: inventory documents 01-exact/copies 01-exact/scores 01-exact/keep embeddings 02-semdedup/copies ...
+(`sluice status RUN` lists those of a run). The run directory must hold a recipe.yaml: `sluice curate --prepare` writes one.""",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="sluice",
+        description="Makes language-model training corpora smaller and better: near-duplicates in meaning go, then the "
+        "over-represented rest, to an exact target.",
+        epilog="Try: sluice sample-corpus sample --documents 3000, then sluice curate --input sample --run runs/first",
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_curate(_command(commands, "curate", "the whole curation: documents in, a curated corpus and a report out"))
+    _add_stage(_command(commands, "stage", "one stage of a run as one job (what templates and schedulers start)"))
+    for name, module, text in (
+        ("explain", explain, "why a document was kept or went, next to the text it resembles"),
+        ("preview", preview, "what each threshold would keep, with pairs just either side of it"),
+        ("status", status, "what a run has finished so far"),
+        ("sample-corpus", sample_corpus, "make a real corpus out of the docstrings of installed packages"),
+    ):
+        command = _command(commands, name, text)
+        module.add_arguments(command)
+        command.set_defaults(run_command=module.run)
+    return top
+
+
+def _command(commands: "argparse._SubParsersAction", name: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=EXAMPLES.get(name),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_curate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--run", required=True, metavar="DIR", help="run directory: a local path or an fsspec URL")
+    recipes = "; ".join(f"{name}: {text}" for name, text in PRESETS.items())
+    command.add_argument("--recipe", default="d4", help=f"a YAML file or one of these (default: d4). {recipes}")
+    command.add_argument(
+        "--prepare",
+        action="store_true",
+        help="check everything, write recipe.yaml into the run directory, and stop there",
+    )
+    groups = {name: command.add_argument_group(name) for name in ("input", "embedding", "selection")}
+    for option in OPTIONS:
+        settings: dict = {"help": option.help.replace("%", "%%"), "dest": option.name}
+        if option.many:
+            settings |= {"action": "append", "required": True}
+        else:
+            settings["type"] = option.type
+        if option.choices:
+            settings["choices"] = option.choices
+        elif option.metavar:
+            settings["metavar"] = option.metavar
+        groups[option.group].add_argument("--" + option.name.replace("_", "-"), **settings)
+    command.set_defaults(run_command=_curate)
+
+
+def _add_stage(command: argparse.ArgumentParser) -> None:
+    command.add_argument("stage", metavar="STAGE", help="the stage's name; those before it must be finished")
+    command.add_argument("--run", required=True, metavar="DIR", help="run directory with a recipe.yaml")
+    command.set_defaults(run_command=_stage)
+
+
+def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from sluice.pipelines.curate import prepare, run_all
+    from sluice.pipelines.report import summary
+
+    given = {option.name: getattr(args, option.name) for option in OPTIONS if option.name != "input"}
+    recipe = build_recipe(recipe=args.recipe, inputs=args.input, **given)
+    run, changes = prepare(recipe, args.run)
+    for change in changes:
+        print(f"sluice: {change}", file=sys.stderr)
+    if args.prepare:
+        return 0
+    report, _ = run_all(run, beam_args)
+    _print(summary(report))
+    return 0
+
+
+def _stage(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    from sluice.pipelines.curate import open_run
+    from sluice.pipelines.report import make_report
+    from sluice.pipelines.runner import run_stages
+
+    run = open_run(args.run)
+    if args.stage == "report":
+        make_report(run, [])
+    else:
+        run_stages(run, beam_args, only=args.stage)
+    return 0
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=not sys.stdout.isatty()).print(renderable)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when it worked, 1 when it failed, 2 when it was asked for wrongly."""
+    args, beam_args = parser().parse_known_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # On a terminal there is a progress line; elsewhere each unit leaves one in the log.
+    log.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
+    runs_beam = args.command in ("curate", "stage")
+    try:
+        if beam_args and not runs_beam:
+            raise ValueError(f"sluice {args.command} does not take {' '.join(beam_args)}")
+        check_beam_args(beam_args)
+        return args.run_command(args, beam_args) if runs_beam else args.run_command(args)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError) as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("sluice: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

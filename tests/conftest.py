@@ -1,0 +1,21 @@
+"""What all tests share. Nothing heavy is imported here: collecting stays quick."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any test imports them: TensorFlow logs only errors, and JAX looks for no accelerator where there is none.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0", "/dev/kfd")
+if not any(Path(device).exists() for device in ACCELERATORS):
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of larger corpora kept beside the repository; the test is skipped where it is not."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the larger corpora are not on this machine")
+    return folder

@@ -1,0 +1,318 @@
+"""WARC and WET archives: the main text of HTML responses, the text of conversions. Parsed by FastWARC.
+
+Responses (type 4) and conversions (128) are records; warcinfo, requests, metadata and the like are not counted.
+"""
+
+import gzip
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zstandard
+from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding, detect_mime
+from sluice.transforms import storage, streams, validation
+from sluice.transforms.kept import KeepMask
+from sluice.transforms.records import Fields, Span, Unit, Window
+from sluice.transforms.validation import MISSING, Batch, Dimension
+
+SUFFIXES = (".warc", ".wet")
+COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")
+
+_DOCUMENTS = (int(WarcRecordType.response), int(WarcRecordType.conversion))
+_END = b"\r\n\r\n"
+_MARGIN = 4 << 20  # how far the parser may have read beyond a record: some buffers and a header
+_HTML = ("text/html", "application/xhtml+xml")
+_DEEPEST = 2000
+_ATTRIBUTES = 5000
+
+
+def cut(info: storage.FileInfo, compression: str, target_bytes: int) -> list[tuple[int, int]]:
+    """The whole file."""
+    return [(0, info.size)]
+
+
+class _Archive:
+    """The records of a file, headers first; after each, `content` or `skip` must be called.
+
+    Raises streams.UnreadableFile where FastWARC finds no record, and where one ends early: FastWARC does not tell.
+    """
+
+    def __init__(self, span: Span, compression: str, *, hold: int):
+        self._path = span.path
+        self._hold = hold + _MARGIN
+        self._chunks: list[tuple[int, bytes]] = []
+        self._size = 0
+        self._reader = streams.ChunkReader(self._taped(streams.read_chunks(span.path, compression)))
+
+    def _taped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._chunks.append((self._size, chunk))
+            self._size += len(chunk)
+            while self._chunks[0][0] + len(self._chunks[0][1]) < self._size - self._hold:
+                self._chunks.pop(0)
+            yield chunk
+
+    def __iter__(self) -> Iterator[WarcRecord]:
+        records = self._parsed(
+            lambda: ArchiveIterator(self._reader, parse_http=False, stream_detect=False, fsspec_args=False)
+        )
+        while (record := self._parsed(lambda: next(records, None))) is not None:
+            yield record
+        if self._size and self.taped(self._size - len(_END), self._size) != _END:
+            raise streams.UnreadableFile(self._path, "ends inside a WARC record")
+
+    def _parsed(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise streams.UnreadableFile(self._path, f"corrupt WARC: {error}") from None
+        except BaseException as error:
+            # FastWARC's Rust code may panic on what it did not expect; that is no Exception, and not to be survived
+            # by accident.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise streams.UnreadableFile(self._path, f"corrupt WARC: {error}") from None
+
+    def content(self, record: WarcRecord) -> bytes:
+        """The block of a record."""
+        data = self._parsed(lambda: record.reader.read(record.content_length))
+        self._check(record, len(data))
+        return data
+
+    def skip(self, record: WarcRecord) -> None:
+        self._check(record, self._parsed(record.consume))
+
+    def _check(self, record: WarcRecord, found: int) -> None:
+        if found != record.content_length:
+            raise streams.UnreadableFile(self._path, "ends inside a WARC record")
+
+    def raw(self, record: WarcRecord) -> bytes:
+        """The bytes of a record that was just skipped, header and end included."""
+        header = self.taped(record.stream_pos, min(record.stream_pos + (64 << 10), self._size))
+        blank = re.search(rb"\r?\n\r?\n", header)
+        if blank is None:
+            raise streams.UnreadableFile(self._path, f"no end of the WARC header at byte {record.stream_pos}")
+        stop = record.stream_pos + blank.end() + record.content_length
+        return self.taped(record.stream_pos, stop) + _END
+
+    def taped(self, start: int, stop: int) -> bytes:
+        pieces = [
+            chunk[max(start - at, 0) : stop - at] for at, chunk in self._chunks if at < stop and at + len(chunk) > start
+        ]
+        data = b"".join(pieces)
+        if start >= 0 and len(data) != stop - start:
+            raise ValueError(f"{self._path}: a kept record at byte {start} is above max_document_bytes")
+        return data
+
+
+def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension | None = None) -> Iterator[Window]:
+    """The responses and conversions of a file, rows from 0. Id and columns name WARC headers.
+
+    Without an id field the identity is the WARC-Record-ID. Raises streams.UnreadableFile at a fault, after the
+    records before it, and ValueError for a text or vector field.
+    """
+    if fields.text not in (None, "text") or fields.vector:
+        raise ValueError(f"WARC records have one text and no vectors; asked for {fields}")
+    dimension = dimension or Dimension()
+    row = 0
+    for batch in _batches(span, compression, fields):
+        yield validation.check(batch, fields, first_row=row, dimension=dimension)
+        row += len(batch.ids)
+
+
+def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
+    batch, heads, size = _empty(fields), [], 0
+    archive = _Archive(span, compression, hold=0)
+    try:
+        for record in archive:
+            if int(record.record_type) not in _DOCUMENTS:
+                archive.skip(record)
+                continue
+            headers = record.headers
+            text, fault, content = None, None, b""
+            if record.content_length > fields.max_document_bytes:
+                archive.skip(record)
+                fault = validation.TOO_LARGE
+            else:
+                content = archive.content(record)
+                if fields.text:
+                    text, fault = _text(record, content, fields.max_document_bytes)
+            at = len(batch.ids)
+            if fault:
+                batch.faults[at] = fault
+            if batch.texts is not None:
+                batch.texts.append(text)
+            if fields.id is None:
+                batch.ids.append(headers.get("WARC-Record-ID") or f"{span.relative}@{record.stream_pos}")
+            else:
+                batch.ids.append(headers.get(fields.id))
+            for name in fields.columns:
+                batch.columns[name].append(headers.get(name, MISSING))
+            heads.append(f"{headers.get('WARC-Target-URI') or ''} {validation.head(content)}")
+            size += len(text or "")
+            if len(heads) >= validation.WINDOW_RECORDS or size >= validation.WINDOW_BYTES:
+                batch.heads = heads.__getitem__
+                yield batch
+                batch, heads, size = _empty(fields), [], 0
+    except streams.UnreadableFile:
+        if heads:
+            batch.heads = heads.__getitem__
+            yield batch
+        raise
+    if heads:
+        batch.heads = heads.__getitem__
+        yield batch
+
+
+def _empty(fields: Fields) -> Batch:
+    return Batch(None if fields.text is None else [], [], None, {name: [] for name in fields.columns})
+
+
+def _text(record: WarcRecord, content: bytes, limit: int) -> tuple[str | None, str | None]:
+    """The text of a record, or what is wrong with it."""
+    if int(record.record_type) == int(WarcRecordType.conversion):
+        try:
+            return content.decode("utf-8-sig"), None
+        except UnicodeDecodeError:
+            return None, validation.INVALID_UTF8
+    declared = record.headers.get("Content-Type") or ""
+    if declared and not declared.lower().startswith("application/http"):
+        return None, validation.NOT_TEXT.format(_short(declared))
+    response, body = _response(content, limit)
+    if response.http_headers.status_code is None:
+        return None, validation.NOT_HTTP
+    if response.http_headers.status_code != 200:
+        return None, validation.HTTP_STATUS.format(response.http_headers.status_code)
+    if len(body) > limit:
+        return None, validation.TOO_LARGE
+    kind = (response.http_content_type or detect_mime(body)).lower()
+    if kind not in _HTML and kind != "text/plain":
+        return None, validation.NOT_TEXT.format(_short(kind))
+    text = _decoded(body, response.http_charset)
+    if kind == "text/plain":
+        return text, None
+    if _intricate(text):
+        return None, validation.TOO_INTRICATE
+    return extract_plain_text(text, main_content=True), None
+
+
+def _short(kind: str) -> str:
+    """One reason for many pages: without parameters, and not as long as whoever wrote it liked."""
+    return kind.partition(";")[0].strip()[:60]
+
+
+def _response(content: bytes, limit: int) -> tuple[WarcRecord, bytes]:
+    """The HTTP headers and the body, undone chunking and compression. Archives often keep the header of an encoding
+    that was undone before; the body is then taken as it is."""
+    modes: tuple[Any, ...] = ("all", "none")
+    for mode in modes:
+        response = WarcRecord()
+        response.init_headers(WarcRecordType.response, content_length=len(content))
+        response.is_http = True
+        response.set_bytes_content(content)
+        try:
+            response.parse_http(auto_decode=mode)
+            return response, response.reader.read(limit + 1)
+        except OSError:
+            continue
+    return WarcRecord(), b""
+
+
+def _decoded(body: bytes, charset: str | None) -> str:
+    # What decodes as UTF-8 is UTF-8, whatever was declared, except for the escape codes of ISO-2022.
+    if b"\x1b" not in body:
+        try:
+            return body.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            pass
+    encoding = charset or detect_encoding(body, from_html_meta=True) or "utf-8"
+    return bytes_to_str(body, encoding, errors="replace")
+
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
+_LONG_TAG = re.compile(r"<[a-zA-Z][^>]{20000,}")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+# Elements that do not nest: empty ones, and those whose end may be left out.
+_FLAT = frozenset(
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+        "p",
+        "li",
+        "td",
+        "th",
+        "tr",
+        "dt",
+        "dd",
+        "option",
+        "tbody",
+    ]
+)
+
+
+def _intricate(html: str) -> bool:
+    """Whether a page would keep the extractor busy: it takes time by the square of depth, and of a tag's attributes
+    (8,000 nested elements took 1.4 s, 20,000 attributes 1.2 s)."""
+    if any(len(re.findall(r"[\s/]+", _QUOTED.sub("", tag.group()))) > _ATTRIBUTES for tag in _LONG_TAG.finditer(html)):
+        return True
+    if html.count("<") - 2 * html.count("</") < _DEEPEST and html.count("</") < _DEEPEST:
+        return False
+    depth = 0
+    for tag in _TAG.finditer(html):
+        if tag[2].lower() in _FLAT:
+            continue
+        depth = max(depth - 1, 0) if tag[1] else depth + 1
+        if depth > _DEEPEST:
+            return True
+    return False
+
+
+def export(
+    unit: Unit, keep: Any, stem: str, *, max_document_bytes: int, on_unreadable: str = "fail"
+) -> list[tuple[str, int]]:
+    """Copies the kept records byte for byte, and each file's leading warcinfo; one gzip member or zstd frame each."""
+    mask = KeepMask(keep, on_unreadable=on_unreadable)
+    wet = all(".wet" in span.relative.lower() for span in unit.spans)
+    url = stem + (".warc.wet" if wet else ".warc") + streams.SUFFIXES[unit.compression]
+    pack, outer = _packer(unit.compression)
+    with storage.create(url) as path, streams.open_write(path, outer) as out:
+        for span in unit.spans:
+            with mask.tolerate():
+                archive = _Archive(span, unit.compression, hold=max_document_bytes)
+                for record in archive:
+                    archive.skip(record)
+                    if int(record.record_type) in _DOCUMENTS:
+                        chosen = bool(mask.take(1)[0])
+                    else:
+                        is_info = int(record.record_type) == int(WarcRecordType.warcinfo)
+                        chosen = is_info and record.stream_pos == 0 and record.content_length <= max_document_bytes
+                    if chosen:
+                        out.write(pack(archive.raw(record)))
+        mask.finish()
+    return [(url.rpartition("/")[2], mask.kept)]
+
+
+def _packer(compression: str) -> tuple[Callable[[bytes], bytes], str]:
+    """How one record is packed, and the compression around all of them."""
+    if compression == "gzip":
+        return lambda data: gzip.compress(data, streams.GZIP_LEVEL, mtime=0), "none"
+    if compression == "zstd":
+        compressor = zstandard.ZstdCompressor(write_checksum=True)
+        return compressor.compress, "none"
+    return lambda data: data, compression

@@ -1,0 +1,231 @@
+"""Two measurements on a sample of a finished semdedup step's clusters, in bounded work and memory.
+
+coverage: how many removed documents have no kept document above the threshold in their cluster (the official rule allows
+that, methods of arXiv 2303.09540 read as code). eta: of the duplicates that a search of the own and the 20 nearest clusters
+finds, the share that the own cluster alone finds (the same paper's appendix A). Equal vectors count once in both.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sluice.models.hashing import seeded
+from sluice.models.vectors import COARSE, coarse
+from sluice.transforms import storage
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.centroids import load_array
+from sluice.transforms.clusters import record_dtype
+from sluice.transforms.ledger import Ledger
+from sluice.transforms.semdedup import load_offsets
+
+NEAREST = 20
+MOST_DOCUMENTS = 50_000
+MOST_CLUSTERS = 64
+MOST_QUERIES = 1000
+MOST_PAIRS = 100_000_000
+MOST_READS = 20_000
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A finished semdedup step. limit: the smallest dot product, of vectors at `scale`, that counts as a duplicate."""
+
+    centroids: Artifact
+    clusters: Artifact
+    number: int
+    limit: int
+    scale: int
+    seed: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        return record_dtype(self.centroids.manifest["totals"]["dimension"])
+
+    def points(self, records: np.ndarray) -> np.ndarray:
+        vectors = records["vector"]
+        return coarse(vectors) if self.scale == COARSE else vectors.astype(np.float64)
+
+    def counts(self) -> np.ndarray:
+        """int64 [k]: the representatives of each cluster."""
+        return load_array(self.clusters, "statistics")[1]
+
+    def order(self, counts: np.ndarray) -> np.ndarray:
+        """Clusters with members in a seeded order."""
+        names = np.zeros((len(counts), 2), "<u8")
+        names[:, 0] = np.arange(len(counts))
+        order = np.argsort(seeded(names, self.seed, "probe"), kind="stable")
+        return order[counts[order] > 0]
+
+    def most_clusters(self, units: list[int]) -> int:
+        """Clusters to read at most: each is a read for every run of every unit."""
+        runs = sum(len(load_offsets(self.clusters, unit)) for unit in units)
+        return max(MOST_READS // max(runs, 1), NEAREST + 1)
+
+    def read(self, units: list[int], wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(cluster, unit, records) for some clusters, in pieces of at most one sorted run."""
+        dtype = self.dtype
+        for unit in units:
+            for offsets in load_offsets(self.clusters, unit):
+                for cluster in wanted:
+                    start, stop = int(offsets[cluster]), int(offsets[cluster + 1])
+                    if start < stop:
+                        data = storage.read_range(
+                            self.clusters.path(unit, ".records"), start * dtype.itemsize, stop * dtype.itemsize
+                        )
+                        yield int(cluster), unit, np.frombuffer(data, dtype)
+
+
+@dataclass
+class _Queries:
+    """Some documents of one cluster, those with the smallest seeded hashes, and the best products found for them."""
+
+    most: int
+    held: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def add(self, records: np.ndarray, unit: int) -> None:
+        self.held.append((records, np.full(len(records), unit)))
+        if sum(len(records) for records, _ in self.held) > 4 * self.most:
+            self.trim()
+
+    def trim(self) -> tuple[np.ndarray, np.ndarray]:
+        """(records, units), at most `most` of them."""
+        records = np.concatenate([records for records, _ in self.held])
+        units = np.concatenate([units for _, units in self.held])
+        chosen = np.lexsort((records["row"], units, records["tie"]))[: self.most]
+        self.held = [(records[chosen], units[chosen])]
+        return self.held[0]
+
+
+class _Search:
+    """Best products of a cluster's queries with documents handed in piece by piece."""
+
+    def __init__(self, probed: Probed, queries: _Queries):
+        records, self.units = queries.trim()
+        self.rows = records["row"]
+        self.points = probed.points(records)
+        self.best = np.full(len(records), -np.inf)
+        self.probed = probed
+
+    def among(self, records: np.ndarray, unit: int) -> np.ndarray:
+        """float64 [queries]: the largest product with one of the records that is not the query itself."""
+        best = np.full(len(self.points), -np.inf)
+        for start in range(0, len(records), BLOCK):
+            block = records[start : start + BLOCK]
+            products = self.points @ self.probed.points(block).T
+            itself = (self.rows[:, None] == block["row"][None]) & (self.units == unit)[:, None]
+            products[itself] = -np.inf
+            best = np.maximum(best, products.max(axis=1))
+        return best
+
+
+Choose = Callable[[np.ndarray, int], np.ndarray]
+
+
+def _gather(probed: Probed, units: list[int], clusters: dict[int, int], choose: Choose) -> dict[int, _Search]:
+    """For each cluster the searches of at most so many of the records that `choose` (records, unit -> bool) takes."""
+    held = {cluster: _Queries(most) for cluster, most in clusters.items()}
+    for cluster, unit, records in probed.read(units, np.array(sorted(clusters))):
+        chosen = records[choose(records, unit)]
+        if len(chosen):
+            held[cluster].add(chosen, unit)
+    return {cluster: _Search(probed, queries) for cluster, queries in held.items() if queries.held}
+
+
+def coverage(probed: Probed, ledger: Ledger, *, removed: int) -> dict[str, Any]:
+    """Removed documents without a kept one above the threshold in their cluster. removed: all of them, copies left out."""
+    counts = probed.counts()
+    units = ledger.units
+    chosen: dict[int, int] = {}
+    documents = pairs = 0
+    candidates = probed.order(counts)
+    for cluster in candidates[: probed.most_clusters(units)]:
+        size = int(counts[cluster])
+        if chosen and (documents + size > MOST_DOCUMENTS or pairs + size * size > MOST_PAIRS):
+            break
+        chosen[int(cluster)] = max(min(size, MOST_PAIRS // size, MOST_DOCUMENTS), 1)
+        documents, pairs = documents + size, pairs + size * size
+
+    def fates(records: np.ndarray, unit: int) -> np.ndarray:
+        return ledger.fate[ledger.index(unit, records["row"])]
+
+    searches = _gather(probed, units, chosen, lambda records, unit: fates(records, unit) == probed.number)
+    for cluster, unit, records in probed.read(units, np.array(sorted(searches), np.int64)):
+        search = searches[cluster]
+        kept = records[fates(records, unit) > probed.number]
+        search.best = np.maximum(search.best, search.among(kept, unit))
+    checked = sum(len(search.best) for search in searches.values())
+    without = sum(int((search.best < probed.limit).sum()) for search in searches.values())
+    return {
+        "removed_checked": checked,
+        "without_kept_neighbour": without,
+        "share": without / checked if checked else None,
+        "clusters_checked": len(chosen),
+        "clusters": len(candidates),
+        "estimate": checked < removed,
+        "of_all_removed": round(without / checked * removed) if checked else 0,
+        "removed": removed,
+    }
+
+
+def eta(probed: Probed, units: list[int]) -> dict[str, Any]:
+    """A document is a duplicate if any other one of its own or the 20 nearest clusters (by centroid) is above the
+    threshold, and found if one of its own cluster is; eta = found / duplicates."""
+    counts = probed.counts()
+    centroids = all_centroids(probed.centroids)
+    near: dict[int, np.ndarray] = {}
+    queries: dict[int, int] = {}
+    pairs = 0
+    most = probed.most_clusters(units)
+    read: set[int] = set()
+    for cluster in probed.order(counts)[:MOST_CLUSTERS]:
+        around = _nearest(centroids, counts, int(cluster))
+        size = int(counts[cluster] + counts[around].sum())
+        number = max(min(int(counts[cluster]), MOST_QUERIES, (MOST_PAIRS - pairs) // size), 1)
+        wanted = read | {int(cluster), *around.tolist()}
+        if near and (pairs + number * size > MOST_PAIRS or len(wanted) > most):
+            break
+        read, pairs = wanted, pairs + number * size
+        near[int(cluster)], queries[int(cluster)] = around, number
+    searches = _gather(probed, units, queries, lambda records, unit: np.ones(len(records), bool))
+    beyond = {cluster: np.full(len(search.best), -np.inf) for cluster, search in searches.items()}
+    asked: dict[int, list[int]] = {}
+    for cluster in searches:
+        for other in (cluster, *near[cluster].tolist()):
+            asked.setdefault(other, []).append(cluster)
+    for other, unit, records in probed.read(units, np.array(sorted(asked), np.int64)):
+        for cluster in asked[other]:
+            found = searches[cluster].among(records, unit)
+            if cluster == other:
+                searches[cluster].best = np.maximum(searches[cluster].best, found)
+            else:
+                beyond[cluster] = np.maximum(beyond[cluster], found)
+    found = sum(int((search.best >= probed.limit).sum()) for search in searches.values())
+    duplicates = sum(
+        int((np.maximum(search.best, beyond[cluster]) >= probed.limit).sum()) for cluster, search in searches.items()
+    )
+    return {
+        "duplicates": duplicates,
+        "found": found,
+        "eta": found / duplicates if duplicates else None,
+        "documents_checked": sum(len(search.best) for search in searches.values()),
+        "clusters_checked": len(searches),
+        "nearest_clusters": NEAREST,
+    }
+
+
+def all_centroids(centroids: Artifact) -> np.ndarray:
+    """float32 [k, d]: the centroids of all clusters, those of split clusters after the others."""
+    found = [load_array(centroids, "centroids")]
+    if centroids.manifest["totals"].get("splits"):
+        found.append(load_array(centroids, "splits"))
+    return np.concatenate(found).astype(np.float32)
+
+
+def _nearest(centroids: np.ndarray, counts: np.ndarray, cluster: int) -> np.ndarray:
+    """The NEAREST other clusters with members, by the centroids' product; ties to the lowest number."""
+    products = centroids @ centroids[cluster]
+    products[(counts == 0) | (np.arange(len(counts)) == cluster)] = -np.inf
+    order = np.argsort(-products, kind="stable")[:NEAREST]
+    return order[np.isfinite(products[order])]
