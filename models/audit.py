@@ -1,4 +1,4 @@
-"""The numbers of a report: rank correlation, length tables, cluster statistics, roots of neighbour links. No files here."""
+"""The numbers of a report: rank correlation, length tables, cluster statistics, ends of neighbour links."""
 
 from typing import Any
 
@@ -69,6 +69,18 @@ def length_table(lengths: np.ndarray, weights: np.ndarray, kept: np.ndarray) -> 
     return rows
 
 
+def lengths(length: np.ndarray, tokens: np.ndarray | None) -> dict[str, float | None]:
+    """Mean and median of some documents' lengths and, where they were counted, tokens; None of no documents."""
+    found: dict[str, float | None] = {"documents": len(length)}
+    for name, values in (("", length), ("_tokens", tokens)):
+        known = values is not None and len(values) > 0
+        found |= {
+            f"mean{name}": float(np.mean(values)) if known else None,  # type: ignore[arg-type]
+            f"median{name}": float(np.median(values)) if known else None,  # type: ignore[arg-type]
+        }
+    return found
+
+
 def percentiles(values: np.ndarray, *which: float) -> dict[str, float]:
     """Values that occur, by name: p1, p50, ...; {} when there are none."""
     if not len(values):
@@ -80,8 +92,8 @@ def percentiles(values: np.ndarray, *which: float) -> dict[str, float]:
 def cluster_summary(statistics: np.ndarray, removed: np.ndarray | None = None) -> dict[str, Any]:
     """What transforms.clusters.ClusterStatistics counted, int64 [4, k], in a few numbers.
 
-    removed: int64 [k], documents that the clustering's step removed. Similarities are cosines to the own centroid, distances
-    1 - cosine; the spread within a cluster is known to about 0.001, as squares are added in millionths.
+    removed: int64 [k], documents that the clustering's step removed. Similarities are cosines to the own centroid,
+    distances 1 - cosine; the spread within a cluster is known to about 0.001, as squares are added in millionths.
     """
     documents = statistics[0]
     filled = np.flatnonzero(documents)
@@ -148,6 +160,8 @@ def repeats(hashes: np.ndarray) -> tuple[int, int]:
     """uint64 [n, 2] -> (rows that another row equals, distinct values among them)."""
     order = np.lexsort((hashes[:, 1], hashes[:, 0]))
     ordered = hashes[order]
-    starts = np.flatnonzero(np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)]) if len(ordered) else np.empty(0, int)
+    starts = (
+        np.flatnonzero(np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)]) if len(ordered) else np.empty(0, int)
+    )
     sizes = np.diff(np.r_[starts, len(ordered)])
     return int(sizes[sizes > 1].sum()), int((sizes > 1).sum())

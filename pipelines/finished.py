@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from sluice.pipelines.recipe import Clustered, Recipe, SemDeDup
 from sluice.transforms import reading, storage
 from sluice.transforms.artifacts import Artifact, find_manifest
-from sluice.transforms.audit import AuditedStep
 from sluice.transforms.records import Fields, Unit
 from sluice.transforms.semdedup import scale_for
 from sluice.transforms.stages import read_units
 from sluice.transforms.streams import UnreadableFile
+from sluice.transforms.views import AuditedStep
 
 RECIPE = "recipe.yaml"
 # Reading a text means reading its unit up to it, so a page of examples must not name every unit of a large corpus.

@@ -106,11 +106,15 @@ class Clustered(Step):
 
 
 class SemDeDup(Clustered):
-    """Semantic duplicates: documents too similar to an earlier one of their cluster (arXiv 2303.09540)."""
+    """Semantic duplicates: documents too similar to an earlier one of their cluster (arXiv 2303.09540).
+
+    bin_bytes: the most vectors that a worker scores at a time; a larger cluster is split.
+    """
 
     step: Literal["semdedup"] = "semdedup"
     order: OrderOption = "hard"
     rule: Literal["official", "greedy", "components"] = "official"
+    bin_bytes: int = Field(default=256 << 20, ge=1)
     cut: Cut
 
     @model_validator(mode="after")

@@ -1,2 +1,253 @@
-def make_report(run, timings):
-    return {}
+"""report.json: what a run did, from its manifests and one pass over its parts; nothing is claimed before it adds up."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sluice.models import audit
+from sluice.pipelines.finished import Address, Finished, Text, plain
+from sluice.pipelines.recipe import Clustered, Prototypes, Random, SemDeDup
+from sluice.pipelines.runner import Timing
+from sluice.pipelines.stages import Run, versions
+from sluice.pipelines.summary import summary
+from sluice.transforms import probes, storage
+from sluice.transforms.accounting import Totals, duplicate_ids, views
+from sluice.transforms.artifacts import ArtifactError
+from sluice.transforms.centroids import load_array
+from sluice.transforms.decisions import KEPT
+from sluice.transforms.ledger import Group, Ledger
+from sluice.transforms.probes import Probed
+from sluice.transforms.samples import Example, Examples, Sample, StepTally
+from sluice.transforms.views import AccountingError, Sources
+
+__all__ = ["AccountingError", "make_report", "summary"]
+
+REPORT = "report.json"
+GROUPS = 20
+GROUP_MEMBERS = 3
+HEAD = 200
+
+
+def make_report(run: Run, timings: list[Timing]) -> dict[str, Any]:
+    """Check a finished run's accounts and write <run>/report.json; returns what is in it.
+
+    Raises AccountingError where documents or tokens do not add up, ArtifactError for a stage that is not finished.
+    """
+    stages = list(_finished_stages(run))
+    report = Report(Finished(run.url)).make()
+    report |= {
+        "timings": [asdict(timing) for timing in timings],
+        "versions": versions(),
+        "artifacts": dict(stages),
+    }
+    report = plain(report)
+    storage.replace_bytes(storage.join(run.url, REPORT), json.dumps(report, indent=1, allow_nan=False).encode())
+    return report
+
+
+def _finished_stages(run: Run) -> Any:
+    for stage in run.stages():
+        if not stage.finished:
+            raise ArtifactError(f"stage {stage.name} of {run.url} is not finished; a report needs all of them")
+        manifest = stage.artifacts[-1].manifest
+        size = sum(part["bytes"] for part in manifest["parts"])
+        yield (
+            stage.name,
+            {"digest": manifest["digest"], "rows": manifest["rows"], "parts": len(manifest["parts"]), "bytes": size},
+        )
+
+
+@dataclass
+class Report:
+    """Gathers the report of one finished run."""
+
+    run: Finished
+
+    def make(self) -> dict[str, Any]:
+        run = self.run
+        self.steps = [run.step(name) for name in run.steps]
+        self.sources = Sources(
+            run.artifact("documents"),
+            run.artifact("rejected"),
+            run.artifact("decisions"),
+            run.artifact("corpus/_parts"),
+            tuple(self.steps),
+        )
+        self.counted = run.recipe.counting[0] != "none"
+        seed = run.recipe.seed
+        self.totals = Totals()
+        self.tallies = [StepTally(number, step) for number, step in enumerate(self.steps)]
+        self.sample = Sample(self.sources.documents.manifest["rows"], seed)
+        self.examples = Examples(len(self.steps), seed)
+        records = {part["unit"]: part["stats"]["records"] for part in self.sources.documents.manifest["parts"]}
+        with Ledger(records) as ledger:
+            for view in views(self.sources, self.totals):
+                ledger.add(view.unit, view.rows, fate=view.fate, neighbours=view.neighbours, linked=view.linked)
+                for gatherer in (*self.tallies, self.sample, self.examples):
+                    gatherer.add(view)
+            gone = ledger.removed_neighbours(len(self.steps))
+            steps = [self._step(number, ledger, int(gone[number])) for number in range(len(self.steps))]
+            groups = ledger.largest_groups(GROUPS, GROUP_MEMBERS)
+            fates = {at: self._fate(ledger, at) for group in groups for at in group.members}
+        examples = self._chosen_examples()
+        wanted = [at for _, one in examples for at in ((one.unit, one.row), one.neighbour) if at]
+        texts = run.texts([*wanted, *fates])
+        return {
+            "run": run.url,
+            "recipe": json.loads(run.recipe.model_dump_json()),
+            "totals": self._totals(),
+            "duplicate_ids": None if run.recipe.input.id is None else duplicate_ids(self.sources.documents),
+            "steps": steps,
+            "clusterings": [self._clustering(number) for number, step in enumerate(self.steps) if step.clusters],
+            "length": self.sample.lengths([step.name for step in self.steps], counted=self.counted),
+            "largest_groups": [_group(group, texts, fates) for group in groups],
+            "examples": [self._example(number, one, texts) for number, one in examples],
+        }
+
+    def _fate(self, ledger: Ledger, at: Address) -> str:
+        return self.sources.names[int(ledger.fate[ledger.index(at[0], np.array([at[1]]))][0])]
+
+    # Totals -----------------------------------------------------------------------------------------------------
+
+    def _totals(self) -> dict[str, Any]:
+        totals, found = self.totals, self.sources.documents.manifest["totals"]
+        inventory = self.run.artifact("inventory").manifest["totals"]
+        corpus = self.sources.corpus.manifest["totals"]
+        return {
+            "units": inventory["units"],
+            "files": inventory["files"],
+            "bytes_in": inventory["bytes"],
+            "records": totals.records,
+            "rejected": totals.rejected,
+            "reasons": found["reasons"],
+            "documents": sum(totals.documents.values()),
+            "characters": sum(totals.characters.values()),
+            "tokens": self._tokens(sum(totals.tokens.values())),
+            "removed": [
+                {
+                    "step": step.name,
+                    "documents": totals.documents[step.name],
+                    "tokens": self._tokens(totals.tokens[step.name]),
+                    "characters": totals.characters[step.name],
+                }
+                for step in self.steps
+            ],
+            "kept": totals.documents[KEPT],
+            "kept_tokens": self._tokens(totals.tokens[KEPT]),
+            "kept_characters": totals.characters[KEPT],
+            "files_out": corpus["files"],
+            "bytes_out": corpus["corpus_bytes"],
+        }
+
+    def _tokens(self, count: int) -> int | None:
+        return count if self.counted else None
+
+    # Steps ------------------------------------------------------------------------------------------------------
+
+    def _step(self, number: int, ledger: Ledger, removed_neighbours: int) -> dict[str, Any]:
+        step, tally, options = self.steps[number], self.tallies[number], self.run.recipe.steps[number]
+        config, kept = step.keep.manifest["config"], step.keep.manifest["totals"]
+        removed = self.totals.documents[step.name]
+        threshold = config["threshold"] if config["threshold"] is not None else kept.get("min_removed_score")
+        found: dict[str, Any] = {
+            "step": step.name,
+            "cut": json.loads(options.cut.model_dump_json(exclude_none=True)) if hasattr(options, "cut") else None,
+            "by": config["by"],
+            "target": config["target"],
+            "threshold": None if threshold is None else threshold / tally.scale,
+            "documents_before": step.scores.manifest["totals"]["alive"],
+            "removed": removed,
+            "removed_tokens": self._tokens(self.totals.tokens[step.name]),
+            "kept": kept["kept"],
+            "kept_tokens": self._tokens(kept["kept_tokens"]),
+            "nothing_against": tally.nothing_against,
+            "histogram": None,
+        }
+        if tally.bounds is not None and isinstance(options, SemDeDup | Prototypes):
+            found["histogram"] = {"edges": tally.bounds.tolist(), "documents": tally.bins.tolist()}
+        if not isinstance(options, Prototypes | Random):
+            found["neighbour_removed_too"] = removed_neighbours
+        if isinstance(options, SemDeDup):
+            found |= self._duplicates(number, ledger)
+        return found
+
+    def _duplicates(self, number: int, ledger: Ledger) -> dict[str, Any]:
+        step, tally = self.steps[number], self.tallies[number]
+        removed = self.totals.documents[step.name] - tally.copies_removed
+        found: dict[str, Any] = {
+            "copies": step.scores.manifest["totals"]["copies"],
+            "copies_removed": tally.copies_removed,
+            "coverage": None,
+            "eta": None,
+        }
+        config = step.keep.manifest["config"]
+        limit = step.keep.manifest["totals"].get("min_removed_score")
+        if config["threshold"] is not None:
+            limit = config["threshold"] + 1
+        if limit is not None and step.clusters is not None:
+            probed = Probed(
+                self.run.artifact(f"steps/{step.name}/centroids"),
+                step.clusters,
+                number,
+                limit,
+                self.run.semdedup_scale(step.name),
+                self.run.recipe.seed,
+            )
+            found["coverage"] = probes.coverage(probed, ledger, removed=removed)
+            found["eta"] = probes.eta(probed, ledger.units)
+        return found
+
+    def _clustering(self, number: int) -> dict[str, Any]:
+        step = self.steps[number]
+        assert step.clusters is not None, step.name
+        statistics = load_array(step.clusters, "statistics")
+        training = self.run.artifact(f"steps/{step.name}/centroids").manifest["totals"]
+        assigned = step.clusters.manifest["totals"]
+        options = self.run.recipe.steps[number]
+        assert isinstance(options, Clustered), options
+        return {
+            "step": step.name,
+            **audit.cluster_summary(statistics, self.tallies[number].removed_by_cluster),
+            "training": {
+                "sample": training["sample"],
+                "iterations": training["iterations"],
+                "objective": training["objective"],
+                "refilled": training["empty_clusters_refilled"],
+                "split": len(training.get("splits", [])),
+            },
+            "assignment": {
+                "method": training["method"],
+                "checked": assigned.get("checked"),
+                "agreed": assigned.get("agreed"),
+            },
+        }
+
+    # Examples ---------------------------------------------------------------------------------------------------
+
+    def _chosen_examples(self) -> list[tuple[int, Example]]:
+        """Five at most: three of semantic duplicates, one of every other step."""
+        chosen = []
+        for number, options in enumerate(self.run.recipe.steps):
+            most = 3 if isinstance(options, SemDeDup) else 1
+            chosen += [(number, example) for example in self.examples.spread(number, most)]
+        return chosen[:5]
+
+    def _example(self, number: int, example: Example, texts: dict[Address, Text]) -> dict[str, Any]:
+        found = {"step": self.steps[number].name, "score": example.score, **_shown(texts, (example.unit, example.row))}
+        return found | {"neighbour": None if example.neighbour is None else _shown(texts, example.neighbour)}
+
+
+def _shown(texts: dict[Address, Text], at: Address) -> dict[str, Any]:
+    text = texts[at]
+    return {
+        "unit": at[0],
+        "row": at[1],
+        "id": text.id,
+        "text": None if text.text is None else text.text[:HEAD],
+        "problem": text.problem,
+    }
+
+
+def _group(group: Group, texts: dict[Address, Text], fates: dict[Address, str]) -> dict[str, Any]:
+    return {"size": group.size, "members": [_shown(texts, at) | {"fate": fates[at]} for at in group.members]}

@@ -103,19 +103,20 @@ def _sample(roots: Sequence[str], *, limit: int | None, tally: Counter) -> Itera
         files[relative.split("/")[0].removesuffix(".py")].append(relative)
     weights = {source: math.isqrt(len(files[source])) for source in sorted(files)}
     streams = {source: _source_documents(source, files[source], roots_of, tally=tally) for source in weights}
-    remaining = limit
-    while streams and remaining != 0:
-        whole = sum(weights[source] for source in streams)
-        wanted = remaining
+    if limit is None:
+        for stream in streams.values():
+            yield from stream
+        return
+    while streams and limit:
+        wanted, whole = limit, sum(weights[source] for source in streams)
         for source in list(streams):
             # Rounded up, so that a round always gets somewhere; the last sources may find nothing left.
-            share = None if remaining is None else min(remaining, -(-wanted * weights[source] // whole))
-            count = 0
-            for count, document in enumerate(islice(streams[source], share), start=1):  # noqa: B007
+            share = min(limit, math.ceil(wanted * weights[source] / whole))
+            before = limit
+            for document in islice(streams[source], share):
+                limit -= 1
                 yield document
-            if remaining is not None:
-                remaining -= count
-            if share is None or count < share:
+            if before - limit < share:
                 del streams[source]
 
 

@@ -16,7 +16,7 @@ from sluice.pipelines.recipe import Clustered, Exact, Prototypes, Random, Recipe
 from sluice.transforms import semdedup, storage
 from sluice.transforms.artifacts import Artifact, digest_of
 from sluice.transforms.centroids import MakeCentroids, Members, Training
-from sluice.transforms.clusters import AssignClusters
+from sluice.transforms.clusters import AssignClusters, record_dtype
 from sluice.transforms.cut import Cut, Ranked
 from sluice.transforms.decisions import Decide, ExportCorpus
 from sluice.transforms.decisions import Step as DecidedStep
@@ -27,10 +27,12 @@ from sluice.transforms.order import Order
 from sluice.transforms.ranks import ClusterRanks, RankWithinClusters
 from sluice.transforms.records import Fields
 from sluice.transforms.simple_scores import ExactScores, PrototypeScores, RandomScores, ScoreUnits
+from sluice.transforms.splits import SplitClusters, plan_splits
 from sluice.transforms.units import Inputs, TakeInventory, units_digest
 
 # Part of every key: raise it when a change alters what any stage writes.
 FORMAT_VERSION = 1
+MOST_SPLITS = 6
 
 
 class UnreachableTarget(ValueError):
@@ -297,12 +299,39 @@ class StepStages:
         self.centroids = self.artifact("centroids", asdict(training), *inputs)
         transform = MakeCentroids(self.run_.inventory, members, self.centroids, training, self.run_.units)
         yield self._stage("centroids", self.centroids, transform)
+        yield self._assign("", members, order, inputs)
+        if isinstance(step, SemDeDup):
+            yield from self._split(step, members, order, inputs)
+
+    def _assign(self, folder: str, members: Members, order: Order | None, inputs: tuple[Artifact | None, ...]) -> Stage:
         described = None if order is None else asdict(order)
-        self.clusters = self.artifact("clusters", described, self.centroids, *inputs)
+        self.clusters = self.artifact(f"{folder}clusters", described, self.centroids, *inputs)
         assign = AssignClusters(
             self.run_.inventory, members, self.centroids, self.clusters, order, self.seed, self.run_.units
         )
-        yield self._stage("clusters", self.clusters, assign)
+        return self._stage(f"{folder}clusters", self.clusters, assign)
+
+    def _split(
+        self, step: SemDeDup, members: Members, order: Order | None, inputs: tuple[Artifact | None, ...]
+    ) -> Iterator[Stage]:
+        """Split clusters above the bin's size and assign again, until there is none."""
+        dimension = self.centroids.manifest["totals"]["dimension"]
+        most = max(step.bin_bytes // record_dtype(dimension).itemsize, 1)
+        for number in range(1, MOST_SPLITS + 1):
+            plan = plan_splits(self.clusters, self.centroids, most=most, seed=self.seed)
+            if plan is None:
+                return
+            folder = f"split-{number}/"
+            after = self.artifact(f"{folder}centroids", asdict(plan), self.centroids, self.clusters)
+            transform = SplitClusters(
+                self.run_.inventory, members, self.clusters, self.centroids, after, plan, self.run_.units
+            )
+            yield self._stage(f"{folder}centroids", after, transform)
+            self.centroids = after
+            yield self._assign(folder, members, order, inputs)
+        raise ValueError(
+            f"step {self.name}: a cluster has more than bin_bytes {step.bin_bytes} after {MOST_SPLITS} splits"
+        )
 
     def _semdedup(self, step: SemDeDup) -> Iterator[Stage]:
         order = to_order(step.order)
@@ -315,7 +344,9 @@ class StepStages:
         self.threshold = None if limit is None else int(limit * scale**2 // 1)
         rule = semdedup.Rule(step.rule, self.threshold if step.rule != "official" else None, scale)
         self.scale = scale**2
-        self.scores = self.artifact("scores", [asdict(rule), asdict(step.guard)], self.clusters, self.copies)
+        self.scores = self.artifact(
+            "scores", [asdict(rule), asdict(step.guard), step.bin_bytes], self.clusters, self.copies
+        )
         score = semdedup.ScoreSemDeDup(
             self.run_.inventory,
             members,
@@ -325,6 +356,7 @@ class StepStages:
             step.guard,
             dimension=self.centroids.manifest["totals"]["dimension"],
             units=self.run_.units,
+            bin_bytes=step.bin_bytes,
         )
         yield self._stage("scores", self.scores, score)
 

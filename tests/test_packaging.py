@@ -26,13 +26,19 @@ def execute(*arguments: str, cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist and the wheel made of that sdist; built from a copy, so nothing lands here."""
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is packaged, so that building leaves nothing in the repository."""
     copy = tmp_path_factory.mktemp("copy")
     for layer in LAYERS:
         shutil.copytree(ROOT / layer, copy / layer, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(ROOT / name, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def dist(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel made of that sdist."""
     out = tmp_path_factory.mktemp("dist")
     execute("-m", "build", "--no-isolation", "--outdir", str(out), str(copy), cwd=out)
     return out
@@ -48,25 +54,25 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def modules() -> set[str]:
+def modules(root: Path) -> set[str]:
     """Every module and data file of the three folders, as the wheel should name it."""
-    found = [path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")]
-    found += (ROOT / "pipelines").glob("recipes/*.yaml")
-    return {f"sluice/{path.relative_to(ROOT).as_posix()}" for path in found}
+    found = [path for layer in LAYERS for path in (root / layer).rglob("*.py")]
+    found += (root / "pipelines").glob("recipes/*.yaml")
+    return {f"sluice/{path.relative_to(root).as_posix()}" for path in found}
 
 
-def test_the_wheel_holds_every_module_the_licence_and_nothing_else(dist: Path) -> None:
+def test_the_wheel_holds_every_module_the_licence_and_nothing_else(copy: Path, dist: Path) -> None:
     (wheel,) = dist.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {name for name in names if ".dist-info/" not in name} == modules()
+    assert {name for name in names if ".dist-info/" not in name} == modules(copy)
     assert {Path(name).name for name in names if ".dist-info/" in name} >= {"LICENSE", "NOTICE", "entry_points.txt"}
 
 
-def test_the_sdist_holds_what_building_needs(dist: Path) -> None:
+def test_the_sdist_holds_what_building_needs(copy: Path, dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names >= {*FILES, *(name.removeprefix("sluice/") for name in modules())}
+    assert names >= {*FILES, *(name.removeprefix("sluice/") for name in modules(copy))}
 
 
 def test_every_mapped_folder_is_a_package() -> None:

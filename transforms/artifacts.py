@@ -223,7 +223,7 @@ def commit(
 def drop_other_keys(url: str, key: str) -> None:
     """Delete the parts in a folder whose name carries another key; files that are no parts are left alone."""
     fs, path = storage.filesystem(url)
-    for name in fs.find(path):
+    for name in fs.find(path, maxdepth=2):
         found = PART_KEY.search(name[len(path) :])
         if found and found[1] != key[:10]:
             storage.delete(fs.unstrip_protocol(name))

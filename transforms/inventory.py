@@ -51,12 +51,19 @@ _Piece = tuple[str, str, Span, int]
 def _pieces(file: storage.FileInfo, root: str, format: str | None, unit_bytes: int) -> Iterator[_Piece]:
     name, compression = formats.identify(file.path, format)
     ranges = formats.load(name).cut(file, compression, unit_bytes)
-    relative = file.path[len(root) :].lstrip("/")
+    relative = _relative(file.path, root)
     if any(part in ("", ".", "..") for part in relative.split("/")):
         raise ValueError(f"{file.path}: a path with empty or dotted parts could name a file outside the corpus")
     for start, stop in ranges:
         span = Span(file.path, relative, start, stop, file.size, file.etag)
         yield name, compression, span, max(file.size // len(ranges), 1)
+
+
+def _relative(path: str, root: str) -> str:
+    if root:
+        return path[len(root) :].lstrip("/")
+    protocol, mark, rest = path.partition("://")
+    return f"{protocol}/{rest.lstrip('/')}" if mark else path.lstrip("/")
 
 
 def _packed(pieces: Iterator[_Piece], unit_bytes: int) -> Iterator[tuple[str, str, list[Span]]]:

@@ -23,9 +23,10 @@ class Group(NamedTuple):
 
 
 class Ledger:
-    """fate uint8 [records]: the number of the step that removed a document, the number of steps when it is kept, REJECTED.
+    """Two columns, one entry for each record of the run.
 
-    link int64 [records]: the record that a removed document resembles; its own number where there is none.
+    fate uint8: the number of the step that removed a document, the number of steps when it is kept, or REJECTED.
+    link int64: the record that a removed document resembles; its own number where there is none.
     """
 
     def __init__(self, records: dict[int, int]):
@@ -61,7 +62,13 @@ class Ledger:
         return self.units[position], int(record - self._first[position])
 
     def add(
-        self, unit: int, rows: np.ndarray, *, fate: np.ndarray, neighbours: tuple[np.ndarray, np.ndarray], linked: np.ndarray
+        self,
+        unit: int,
+        rows: np.ndarray,
+        *,
+        fate: np.ndarray,
+        neighbours: tuple[np.ndarray, np.ndarray],
+        linked: np.ndarray,
     ) -> None:
         """Enter a unit's documents; neighbours (unit, row) count only where linked, bool [n]."""
         own = self.index(unit, rows)

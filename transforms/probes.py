@@ -1,8 +1,9 @@
 """Two measurements on a sample of a finished semdedup step's clusters, in bounded work and memory.
 
-coverage: how many removed documents have no kept document above the threshold in their cluster (the official rule allows
-that, methods of arXiv 2303.09540 read as code). eta: of the duplicates that a search of the own and the 20 nearest clusters
-finds, the share that the own cluster alone finds (the same paper's appendix A). Equal vectors count once in both.
+coverage: how many removed documents have no kept document above the threshold in their cluster, which the official rule
+of SemDeDup allows (any earlier neighbour, kept or not). eta (arXiv 2303.09540, table A1): of the duplicates that a
+search of the own and the 20 nearest clusters finds, the share that the own cluster alone finds. Equal vectors count
+once in both.
 """
 
 from collections.abc import Callable, Iterator
@@ -134,7 +135,8 @@ def _gather(probed: Probed, units: list[int], clusters: dict[int, int], choose: 
 
 
 def coverage(probed: Probed, ledger: Ledger, *, removed: int) -> dict[str, Any]:
-    """Removed documents without a kept one above the threshold in their cluster. removed: all of them, copies left out."""
+    """Removed documents without a kept one above the threshold in their cluster. removed: how many there are in all,
+    copies left out; `estimate` says whether fewer were looked at."""
     counts = probed.counts()
     units = ledger.units
     chosen: dict[int, int] = {}
@@ -196,11 +198,11 @@ def eta(probed: Probed, units: list[int]) -> dict[str, Any]:
             asked.setdefault(other, []).append(cluster)
     for other, unit, records in probed.read(units, np.array(sorted(asked), np.int64)):
         for cluster in asked[other]:
-            found = searches[cluster].among(records, unit)
+            products = searches[cluster].among(records, unit)
             if cluster == other:
-                searches[cluster].best = np.maximum(searches[cluster].best, found)
+                searches[cluster].best = np.maximum(searches[cluster].best, products)
             else:
-                beyond[cluster] = np.maximum(beyond[cluster], found)
+                beyond[cluster] = np.maximum(beyond[cluster], products)
     found = sum(int((search.best >= probed.limit).sum()) for search in searches.values())
     duplicates = sum(
         int((np.maximum(search.best, beyond[cluster]) >= probed.limit).sum()) for cluster, search in searches.items()

@@ -16,11 +16,15 @@ PREFIX = "bert."
 HARMLESS = (r"embeddings\.position_ids$", r"pooler\.", r"cls\.")  # not part of the encoder's hidden states
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu": lambda x: 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5)),  # jax.nn.gelu's erfc is slower
     "gelu_new": lambda x: jax.nn.gelu(x, approximate=True),
     "gelu_pytorch_tanh": lambda x: jax.nn.gelu(x, approximate=True),
     "relu": jax.nn.relu,
 }
+
+
+def _norm_layer(epsilon: float, dtype: Any, name: str) -> nn.LayerNorm:
+    return nn.LayerNorm(epsilon, dtype=dtype, use_fast_variance=False, name=name)
 
 
 class Attention(nn.Module):
@@ -32,13 +36,16 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, hidden: jax.Array, bias: jax.Array) -> jax.Array:
         batch, length, size = hidden.shape
+        width = size // self.heads
         joined = nn.Dense(3 * size, dtype=self.dtype, name="query_key_value")(hidden)
-        joined = joined.reshape(batch, length, 3, self.heads, size // self.heads)
-        query, key, value = (joined[:, :, i] for i in range(3))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
-        weights = jax.nn.softmax(scores / (size // self.heads) ** 0.5 + bias, axis=-1).astype(self.dtype)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value).reshape(batch, length, size)
-        return nn.Dense(size, dtype=self.dtype, name="output")(mixed)
+        joined = joined.reshape(batch, length, 3, self.heads, width).transpose(2, 0, 3, 1, 4)
+        query, key, value = joined  # each [B, H, L, D / H]: heads outside, so that every product is of whole matrices
+        scores = jnp.einsum("bhqd,bhkd->bhqk", query * width**-0.5, key).astype(jnp.float32) + bias
+        weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+        # softmax's division comes after the product, where there is L / (D / H) times less to divide
+        mixed = jnp.einsum("bhqk,bhkd->bhqd", weights.astype(self.dtype), value)
+        mixed = (mixed / weights.sum(axis=-1, keepdims=True)).astype(self.dtype)
+        return nn.Dense(size, dtype=self.dtype, name="output")(mixed.transpose(0, 2, 1, 3).reshape(batch, length, size))
 
 
 class Layer(nn.Module):
@@ -53,10 +60,10 @@ class Layer(nn.Module):
     @nn.compact
     def __call__(self, hidden: jax.Array, bias: jax.Array) -> jax.Array:
         attended = Attention(self.heads, self.dtype, name="attention")(hidden, bias)
-        hidden = nn.LayerNorm(self.epsilon, dtype=self.dtype, name="attention_norm")(hidden + attended)
+        hidden = _norm_layer(self.epsilon, self.dtype, "attention_norm")(hidden + attended)
         wide = nn.Dense(self.feed_forward, dtype=self.dtype, name="wide")(hidden)
         narrow = nn.Dense(hidden.shape[-1], dtype=self.dtype, name="narrow")(ACTIVATIONS[self.activation](wide))
-        return nn.LayerNorm(self.epsilon, dtype=self.dtype, name="norm")(hidden + narrow)
+        return _norm_layer(self.epsilon, self.dtype, "norm")(hidden + narrow)
 
 
 class Encoder(nn.Module):
@@ -80,7 +87,7 @@ class Encoder(nn.Module):
         positions = self.param("positions", nn.initializers.zeros, (self.positions, self.size))
         types = self.param("types", nn.initializers.zeros, (self.types, self.size))
         hidden = words + (positions[:length] + types[0]).astype(self.dtype)
-        hidden = nn.LayerNorm(self.epsilon, dtype=self.dtype, name="norm")(hidden)
+        hidden = _norm_layer(self.epsilon, self.dtype, "norm")(hidden)
         valid = jnp.arange(length)[None, :] < lengths[:, None]
         bias = jnp.where(valid, 0.0, jnp.finfo(jnp.float32).min)[:, None, None, :]
         for i in range(self.layers):

@@ -195,9 +195,9 @@ def test_a_source_list_says_who_survives_exact_copies(tmp_path):
     assert kept_ids(tmp_path / "run") == {f"books-{number}" for number in range(20)}
 
 
-def write_recipe(folder, steps, source, *, name="recipe", vector="embedding") -> str:
+def write_recipe(folder, steps, source, *, name="recipe", vector="embedding", **given) -> str:
     path = folder / f"{name}.yaml"
-    given = {"paths": [source], "id": "id", "vector": vector, "source": "source"}
+    given = {"paths": [source], "id": "id", "vector": vector, "source": "source", **given}
     path.write_text(json.dumps({"input": given, "steps": steps}))
     return str(path)
 
@@ -207,6 +207,37 @@ def run_recipe_file(recipe: str, run) -> dict:
     from sluice.pipelines.options import build_recipe
 
     return run_recipe(build_recipe(recipe=recipe), str(run))[0]
+
+
+def test_clusters_above_the_bin_size_are_split_until_they_fit(rows, source, tmp_path):
+    steps = [{"step": "semdedup", "clusters": 2, "bin_bytes": 44 * 40, "cut": {"ratio": 0.8}}]
+    run_recipe_file(write_recipe(tmp_path, steps, source), tmp_path / "run")
+    folders = sorted(path.name for path in (tmp_path / "run/steps/01-semdedup").glob("split-*"))
+    last = artifact(tmp_path / "run", f"steps/01-semdedup/{folders[-1]}/clusters")
+    assert last.manifest["totals"]["largest_representatives"] <= 40
+    assert len(kept_ids(tmp_path / "run")) == ceil(0.8 * len(rows))
+    # Cut into other units, the same splits and the same decisions come out.
+    run_recipe_file(write_recipe(tmp_path, steps, source, unit_bytes=9000), tmp_path / "other")
+    assert fates(tmp_path / "other") == fates(tmp_path / "run")
+
+
+@pytest.mark.parametrize("bin_bytes", [44 * 120, 1 << 30])
+def test_bins_of_any_size_score_the_same_while_no_cluster_is_split(rows, source, tmp_path, bin_bytes):
+    steps = [{"step": "semdedup", "clusters": 6, "bin_bytes": bin_bytes, "cut": {"ratio": 0.8}}]
+    run_recipe_file(write_recipe(tmp_path, steps, source), tmp_path / "run")
+    assert not list((tmp_path / "run/steps/01-semdedup").glob("split-*"))
+    oracle = Oracle(rows)
+    everyone = np.ones(len(rows), bool)
+    kept = oracle.cut(everyone, oracle.semdedup_scores(everyone, step="semdedup"), keep=ceil(0.8 * len(rows)))
+    assert kept_ids(tmp_path / "run") == {row["id"] for row, keep in zip(rows, kept) if keep}
+
+
+def test_scann_and_exact_assignment_both_run_and_agree_here(source, tmp_path):
+    run_d4(source, tmp_path / "exact", assignment="exact")
+    run_d4(source, tmp_path / "scann", assignment="scann")
+    totals = artifact(tmp_path / "scann", "steps/02-semdedup/clusters").manifest["totals"]
+    assert totals["checked"] > 0 and totals["agreed"] == totals["checked"]
+    assert fates(tmp_path / "exact") == fates(tmp_path / "scann")
 
 
 def test_too_many_rejects_fail_the_run_with_the_reasons(rows, tmp_path):

@@ -8,6 +8,7 @@ A format has
     export(unit, keep, stem, *, max_document_bytes, on_unreadable) -> [(file name, documents)]
 """
 
+import functools
 import importlib
 import pkgutil
 from types import ModuleType
@@ -17,7 +18,12 @@ from sluice.transforms import streams
 
 def names() -> list[str]:
     """The names of all formats: those of the files in this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return list(_names())
+
+
+@functools.cache
+def _names() -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def load(name: str) -> ModuleType:

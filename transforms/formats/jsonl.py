@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sluice.transforms import storage, streams, validation
 from sluice.transforms.kept import KeepMask
+from sluice.transforms.lines import Lines, lines, owned_lines
 from sluice.transforms.records import Fields, Span, Unit, Window
 from sluice.transforms.validation import MISSING, Batch, Dimension
 
@@ -139,13 +140,13 @@ def _getter(name: str | None, missing: Any = None) -> Callable[[dict], Any] | No
     return find
 
 
-def _blocks(span: Span, compression: str, limit: int) -> Iterator[streams.Lines]:
+def _blocks(span: Span, compression: str, limit: int) -> Iterator[Lines]:
     if compression != "none":
-        return streams.lines(streams.read_chunks(span.path, compression), limit=limit)
+        return lines(streams.read_chunks(span.path, compression), limit=limit)
     # One byte early: a line starts at `start` only if a newline is just before it.
     begin = max(span.start - 1, 0)
     chunks = streams.read_chunks(span.path, compression, start=begin)
-    return streams.owned_lines(chunks, begin=begin, start=span.start, stop=span.stop, limit=limit)
+    return owned_lines(chunks, begin=begin, start=span.start, stop=span.stop, limit=limit)
 
 
 def export(
@@ -163,7 +164,7 @@ def export(
     return [(url.rpartition("/")[2], mask.kept)]
 
 
-def _copy(block: streams.Lines, mask: KeepMask, write: Callable[[bytes], Any]) -> None:
+def _copy(block: Lines, mask: KeepMask, write: Callable[[bytes], Any]) -> None:
     records = [line for line in block.lines if line and not line.isspace()]
     if not records:
         return

@@ -63,8 +63,8 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[pq.ParquetFile]:
     with contextlib.ExitStack() as stack:
-        source: Any = path if storage.is_local(path) else stack.enter_context(storage.open_read(path))
         with _faults(path):
+            source: Any = path if storage.is_local(path) else stack.enter_context(storage.open_read(path))
             file = pq.ParquetFile(source, buffer_size=_BUFFER)
         yield stack.enter_context(file)
 
@@ -75,11 +75,10 @@ def _faults(path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         # Arrow reports bad data as OSErrors too, but without a number; a failing disk or network has one.
-        if type(error) is not OSError and not isinstance(error, pa.ArrowException):
+        damaged = isinstance(error, pa.ArrowException) or (type(error) is OSError and error.errno is None)
+        if not damaged and not isinstance(error, PermissionError):
             raise
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise streams.UnreadableFile(path, f"corrupt Parquet: {error}") from None
+        raise streams.UnreadableFile(path, f"cannot be read as Parquet: {error}") from None
 
 
 def _tables(file: pq.ParquetFile, span: Span, columns: list[str] | None) -> Iterator[pa.Table]:

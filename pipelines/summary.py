@@ -1,0 +1,126 @@
+"""The page at the end of a run: what went where and why, with a few removed documents to read."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from sluice.pipelines.printing import cell, duration, number, printable, share, size
+
+EXAMPLE = 160
+
+
+def summary(report: dict[str, Any]) -> RenderableType:
+    """A report (as make_report returns it) as a page for a terminal; hostile texts are escaped."""
+    parts: list[RenderableType] = [_accounts(report)]
+    parts += _notes(report)
+    if report["examples"]:
+        parts += [Text("\nRemoved, and what it resembles", style="bold"), *map(_example, report["examples"])]
+    parts += [_times(report["timings"])] if report["timings"] else []
+    parts.append(_places(report["run"]))
+    return Group(*parts)
+
+
+def _accounts(report: dict[str, Any]) -> Table:
+    totals = report["totals"]
+    counted = totals["tokens"] is not None
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in ("documents", "share", *(("tokens", "share") if counted else ()), "threshold"):
+        table.add_column(name, justify="right")
+
+    def row(name: str, documents: int, tokens: int | None, threshold: float | None = None, style: str = "") -> None:
+        columns = [number(documents), share(documents, totals["documents"])]
+        if counted:
+            columns += [number(tokens), share(tokens, totals["tokens"])]
+        table.add_row(name, *columns, "" if threshold is None else f"{threshold:.4f}", style=style)
+
+    row("valid documents", totals["documents"], totals["tokens"])
+    for step in report["steps"]:
+        meant = step["histogram"] is not None
+        row(f"- {step['step']}", step["removed"], step["removed_tokens"], step["threshold"] if meant else None)
+    row("= kept", totals["kept"], totals["kept_tokens"], style="bold")
+    return table
+
+
+def _notes(report: dict[str, Any]) -> list[Text]:
+    totals = report["totals"]
+    lines = [
+        f"\n{number(totals['records'])} records in {number(totals['files'])} files, {size(totals['bytes_in'])}; "
+        f"kept {size(totals['bytes_out'])}."
+    ]
+    if totals["rejected"]:
+        reasons = sorted(totals["reasons"].items(), key=lambda item: -item[1])[:3]
+        named = ", ".join(f"{number(count)} x {printable(reason, 80)}" for reason, count in reasons)
+        lines.append(f"{number(totals['rejected'])} records were rejected: {named}.")
+    repeated = report["duplicate_ids"]
+    if repeated and repeated["documents"]:
+        lines.append(f"{number(repeated['documents'])} documents share their id with another one.")
+    for step in report["steps"]:
+        lines += _duplicates(step)
+    for found in report["clusterings"]:
+        driven = found["duplicate_driven"]
+        lines.append(
+            f"{found['step']}: {number(found['clusters'])} clusters, mean cosine to the centroid "
+            f"{found['similarity']:.3f}; {number(driven['clusters'])} of them driven by duplicates, with "
+            f"{share(driven['documents'], found['documents'])} of the documents."
+        )
+    return [Text(line) for line in lines]
+
+
+def _duplicates(step: dict[str, Any]) -> list[str]:
+    lines = []
+    found = step.get("eta")
+    if found and found["eta"] is not None:
+        lines.append(
+            f"{step['step']}: {found['eta']:.1%} of the duplicates that a wider search finds are in the own cluster "
+            f"({number(found['found'])} of {number(found['duplicates'])}; {number(found['documents_checked'])} "
+            "documents looked at)."
+        )
+    covered = step.get("coverage")
+    if covered and covered["without_kept_neighbour"]:
+        about = "about " if covered["estimate"] else ""
+        lines.append(
+            f"{step['step']}: {about}{number(covered['of_all_removed'])} removed documents resemble only others that "
+            f"went too ({number(covered['without_kept_neighbour'])} of {number(covered['removed_checked'])} looked at)."
+        )
+    return lines
+
+
+def _example(example: dict[str, Any]) -> RenderableType:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    score = "" if example["score"] is None or example["neighbour"] is None else f", {example['score']:.3f}"
+    table.add_row("removed", Text.assemble(cell(example["id"], 60, "bold"), f"  {example['step']}{score}"))
+    table.add_row("", shown_text(example, EXAMPLE))
+    if example["neighbour"]:
+        table.add_row("resembles", cell(example["neighbour"]["id"], 60, "bold"))
+        table.add_row("", shown_text(example["neighbour"], EXAMPLE))
+    else:
+        table.add_row("resembles", Text("the rest of its cluster"))
+    return table
+
+
+def shown_text(document: dict[str, Any], limit: int | None) -> Text:
+    """A document's text, or why there is none."""
+    if document["text"] is not None:
+        return cell(document["text"], limit)
+    return cell(f"({document['problem'] or 'no text'})", style="dim")
+
+
+def _times(timings: list[dict[str, Any]]) -> Text:
+    done = [f"{one['stage']} {duration(one['seconds'])}" for one in timings if not one["skipped"]]
+    found = sum(one["skipped"] for one in timings)
+    parts = [*done, *([f"{found} stages were finished before"] if found else [])]
+    total = duration(sum(one["seconds"] for one in timings))
+    return Text(f"\nTime: {total} ({', '.join(parts)})")
+
+
+def _places(run: str) -> Text:
+    place = printable(run)
+    return Text(
+        f"\n{place}/corpus        the kept documents\n{place}/decisions     every document's fate\n"
+        f"{place}/report.json   all numbers\n"
+        f"sluice explain {place} ID   why a document was kept or went; sluice preview {place}   other thresholds"
+    )
