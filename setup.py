@@ -29,8 +29,8 @@ REQUIRES = [
     "pyyaml>=6",
     "rich>=13",
     "zstandard>=0.22",
-    "fastwarc>=1",
-    "resiliparse>=0.15",
+    "fastwarc>=2,<3",
+    "resiliparse>=2,<3",
     "google-crc32c>=1.5",
 ]
 

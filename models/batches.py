@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     length: int
 
 
-def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 8.0) -> list[int]:
+def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 4.0) -> list[int]:
     """Ascending lengths up to `longest`: multiples of `step`, growing so that a step is about 1/ratio of the length."""
     lengths: list[int] = []
     length = 0

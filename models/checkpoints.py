@@ -18,7 +18,7 @@ WEIGHTS = "model.safetensors"
 
 
 class Weight(NamedTuple):
-    """Where a parameter comes from: checkpoint tensors, each of `shape`, transposed if asked, joined on the last axis."""
+    """Where a parameter comes from: tensors, each of `shape`, transposed if asked, joined on the last axis."""
 
     sources: tuple[str, ...]
     shape: tuple[int, ...]
@@ -55,7 +55,10 @@ def read_parameters(
     if not path.is_file():
         raise FileNotFoundError(f"no {WEIGHTS} in {directory}")
     with safe_open(path, framework="np") as file:
-        stored = {name.removeprefix(prefix): name for name in file.keys()}  # noqa: SIM118 - not a dict
+        names = list(file.keys())
+        stored = {name.removeprefix(prefix): name for name in names}
+        if twice := sorted(set(names) - set(stored.values())):
+            raise ValueError(f"{path} has tensors both with and without {prefix!r}: {', '.join(twice)}")
         expected = {source: weight.shape for weight in weights.values() for source in weight.sources}
         shapes = {name: tuple(file.get_slice(stored[name]).get_shape()) for name in stored}
         _check(path, expected, shapes, re.compile("|".join(harmless) or r"(?!)"))

@@ -6,10 +6,15 @@
 The family is the file of models/embedders named as config.json's model_type; nothing registers it.
 """
 
+import contextlib
+import hashlib
 import importlib
 import json
+import os
 import pkgutil
+import platform
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -58,7 +63,7 @@ class Counters:
 
 
 class Embedder:
-    """Made by `load`. Not for pickling and not for several threads at once; its configuration is small and picklable."""
+    """Made by `load`, in the worker that uses it: its configuration is small and picklable, itself is not."""
 
     def __init__(self, config: EmbedderConfig) -> None:
         description = checkpoints.read_config(config.model)
@@ -69,6 +74,10 @@ class Embedder:
         self._tokenizer_module = importlib.import_module(f"sluice.models.tokenizers.{self._family.TOKENIZER}")
         self._config = config
         self._tokenizer = self._tokenizer_module.load(config.model)
+        if self._tokenizer.size > description["vocab_size"]:
+            raise ValueError(
+                f"{config.model}: the tokenizer has {self._tokenizer.size} ids, the model {description['vocab_size']}"
+            )
         self._program = self._make_program(description)
         self._buckets = batches.bucket_lengths(self._max_tokens)
         self.dimension: int = description["hidden_size"]
@@ -105,18 +114,19 @@ class Embedder:
         ids, truncated = self._tokenizer.tokenize(texts, max_tokens=self._max_tokens)
         lengths = np.array([len(row) for row in ids], np.int32)
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        running = []
-        computed = 0
-        for batch in batches.plan_batches(lengths, self._buckets, tokens=self._batch_tokens):
+
+        def run(batch: batches.Batch) -> int:
             padded = np.zeros((batch.size, batch.length), np.int32)
             valid = np.ones(batch.size, np.int32)  # rows that only fill up hold one token, and are dropped
             valid[: len(batch.rows)] = lengths[batch.rows]
             for row, i in enumerate(batch.rows):
                 padded[row, : lengths[i]] = ids[i]
-            running.append((batch.rows, self._program(padded, valid)))
-            computed += padded.size
-        for rows, result in running:
-            vectors[rows] = np.asarray(result)[: len(rows)]
+            vectors[batch.rows] = np.asarray(self._program(padded, valid))[: len(batch.rows)]
+            return padded.size
+
+        planned = batches.plan_batches(lengths, self._buckets, tokens=self._batch_tokens)
+        with ThreadPoolExecutor(self._in_flight) as pool:
+            computed = sum(pool.map(run, planned))
         if not np.isfinite(vectors).all():
             raise ValueError(f"{self._config.model} gives vectors that are not finite")
         self.counters.documents += len(texts)
@@ -125,16 +135,28 @@ class Embedder:
         self.counters.truncated += int(truncated.sum())
         return vectors
 
+    def embed_ids(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """float32 [B, dimension] of token ids int32 [B, L], right padded, of which the first lengths [B] are valid."""
+        return np.asarray(self._program(ids, lengths))
+
+    def hidden_states(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """float32 [B, L, dimension] before pooling; what stands at padded positions means nothing."""
+        return np.asarray(self._hidden(self._parameters, ids, lengths))
+
     def _make_program(self, description: dict[str, Any]) -> Any:
         import jax
         import jax.numpy as jnp
 
         if self._config.cache is not None:
-            jax.config.update("jax_compilation_cache_dir", str(Path(self._config.cache).expanduser()))
+            folder = Path(self._config.cache).expanduser() / _processor()
+            jax.config.update("jax_compilation_cache_dir", str(folder))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        self._batch_tokens = 512 if jax.default_backend() == "cpu" else 65536
+        # On a CPU a batch's activations should stay in cache, and a second batch uses the cores that the first leaves
+        # idle between its products. An accelerator wants few large batches.
+        on_cpu = jax.default_backend() == "cpu"
+        self._batch_tokens, self._in_flight = (512, min(8, _cores())) if on_cpu else (65536, 2)
         module = self._family.encoder(description, jnp.dtype(self._config.dtype))
-        parameters = jax.device_put(
+        self._parameters = jax.device_put(
             checkpoints.read_parameters(
                 self._config.model,
                 self._family.weights(description),
@@ -142,16 +164,17 @@ class Embedder:
                 harmless=self._family.HARMLESS,
             )
         )
-        pool = self._pooling
 
-        @jax.jit
-        def run(parameters: Any, ids: jax.Array, lengths: jax.Array) -> jax.Array:
+        def hidden(parameters: Any, ids: jax.Array, lengths: jax.Array) -> jax.Array:
             # TensorFloat-32, an accelerator's default for float32, would cost three digits
             with jax.default_matmul_precision("highest"):
-                hidden = module.apply({"params": parameters}, ids, lengths)
-            return _pool(hidden.astype(jnp.float32), lengths, pool)
+                return module.apply({"params": parameters}, ids, lengths).astype(jnp.float32)
 
-        return lambda ids, lengths: run(parameters, ids, lengths)
+        def vectors(parameters: Any, ids: jax.Array, lengths: jax.Array) -> jax.Array:
+            return _pool(hidden(parameters, ids, lengths), lengths, self._pooling)
+
+        self._hidden, program = jax.jit(hidden), jax.jit(vectors)
+        return lambda ids, lengths: program(self._parameters, ids, lengths)
 
 
 def load(config: EmbedderConfig) -> Embedder:
@@ -184,6 +207,20 @@ def pooling(directory: str) -> str:
     if len(chosen) != 1 or not any(kinds.values()):
         raise ValueError(f"{path} asks for {chosen}: exactly one of mean, cls and last token is supported")
     return next(kind for kind, value in kinds.items() if value)
+
+
+def _processor() -> str:
+    """A name for this kind of processor: programs compiled for another kind may use instructions it lacks."""
+    name = platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+
+
+def _cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _family(model_type: Any) -> ModuleType:

@@ -103,7 +103,7 @@ class Explanation:
             at = int(place[1]), int(place[2])
             if any(part["unit"] == at[0] for part in self.decisions.manifest["parts"]):
                 return [at]
-        close = difflib.get_close_matches(document, near[:MOST_CANDIDATES], n=3, cutoff=0.3)
+        close = sorted(near[:MOST_CANDIDATES], key=lambda name: _difference(name, document))[:3]
         hint = f"; near it are {', '.join(printable(name, 80) for name in close)}" if close else ""
         raise ValueError(f"{self.run.url} has no document {printable(document, 200)}{hint}")
 
@@ -172,6 +172,11 @@ def _candidates(ids: pa.Array, document: str) -> list[str]:
         pc.starts_with(ids, document[: max(len(document) * 2 // 3, 1)], ignore_case=True),
     )
     return ids.filter(similar).to_pylist()[:MOST_CANDIDATES]
+
+
+def _difference(name: str, document: str) -> float:
+    short = name[:200].casefold(), document[:200].casefold()
+    return 1 - difflib.SequenceMatcher(None, *short, autojunk=False).ratio()
 
 
 # A page ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
-from sluice.pipelines.recipe import Clustered, Recipe, SemDeDup
+from sluice.pipelines.recipe import AnyStep, Clustered, Recipe, SemDeDup
 from sluice.transforms import reading, storage
 from sluice.transforms.artifacts import Artifact, find_manifest
 from sluice.transforms.records import Fields, Unit
@@ -57,9 +57,15 @@ class Finished:
         """The steps' names in order, as 02-semdedup."""
         return [f"{number:02d}-{step.step}" for number, step in enumerate(self.recipe.steps, start=1)]
 
+    def options(self, name: str) -> AnyStep:
+        """A step of the recipe by name. Raises ValueError when there is none."""
+        if name not in self.steps:
+            raise ValueError(f"{self.url} has no step {name}; its steps are {', '.join(self.steps)}")
+        return self.recipe.steps[self.steps.index(name)]
+
     def step(self, name: str) -> AuditedStep:
         folder = f"steps/{name}"
-        clustered = isinstance(self.recipe.steps[self.steps.index(name)], Clustered)
+        clustered = isinstance(self.options(name), Clustered)
         return AuditedStep(
             name,
             scores=self.artifact(f"{folder}/scores"),
@@ -70,7 +76,7 @@ class Finished:
 
     def semdedup_scale(self, name: str) -> int:
         """What a semdedup step's vectors are scaled by: its scores are cosines times the square of it."""
-        step = self.recipe.steps[self.steps.index(name)]
+        step = self.options(name)
         if not isinstance(step, SemDeDup):
             raise ValueError(f"step {name} of {self.url} is no semdedup step; its steps are {', '.join(self.steps)}")
         return scale_for(None if step.cut.limit is None else float(step.cut.limit))

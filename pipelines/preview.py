@@ -57,7 +57,7 @@ def preview(url: str, step: str | None = None) -> dict[str, Any]:
     found = Finished(url)
     name = step or _last_scored(found)
     scale = found.semdedup_scale(name) ** 2
-    options = found.recipe.steps[found.steps.index(name)]
+    options = found.options(name)
     assert isinstance(options, SemDeDup), options
     if options.rule != "official":
         raise ValueError(f"step {name} has rule {options.rule}, whose scores hold for its own threshold only")

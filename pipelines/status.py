@@ -171,7 +171,7 @@ def _current(run: Finished, name: str) -> bool:
     """Whether a finished cut is the one that the recipe asks for now."""
     step, _, stage = name.partition("/")
     documents = run.find("documents")
-    options = run.recipe.steps[run.steps.index(step)] if step in run.steps else None
+    options = run.options(step) if step in run.steps else None
     cut = getattr(options, "cut", None)
     if stage != "keep" or cut is None or cut.limit is not None or documents is None:
         return True

@@ -72,7 +72,7 @@ class WriteDocuments(WriteUnit):
 
     def write(self, unit: Unit) -> None:
         stats: dict[str, Any] = {"records": 0, "documents": 0, "rejected": 0, "characters": 0, "tokens": 0}
-        stats["reasons"] = {}
+        stats |= {"reasons": {}, "filled": dict.fromkeys(self.how.columns, 0)}
         self.target.write(unit.id, self._tables(unit, stats), self.how.schema(), stats)
 
     def parts(self, unit: Unit) -> Iterator[Part]:
@@ -108,7 +108,15 @@ class WriteDocuments(WriteUnit):
             columns[f"number.{name}"] = [_number(value) for value in window.columns[name]]
         if self.how.source:
             columns["source"] = [None if value is None else str(value) for value in window.columns[self.how.source]]
+        for name in self.how.columns:
+            stats["filled"][name] += sum(value is not None for value in self._column(name, columns))
         return pa.table(columns, schema=self.how.schema())
+
+    def _column(self, name: str, columns: dict[str, Any]) -> Any:
+        """What became of a column of the input."""
+        if name in self.how.numbers:
+            return columns[f"number.{name}"]
+        return columns["tokens"] if self.how.tokens == ("column", name) else columns["source"]
 
     def _tokens(self, window: Window) -> Any:
         if self.how.tokens[0] == "column":

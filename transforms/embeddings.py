@@ -61,7 +61,8 @@ class WriteEmbeddings(WriteUnit):
                 yield first
                 yield from tables
 
-        stats["max_dimension"] = stats["min_dimension"] = schema.field("vector").type.byte_width // 2
+        if first is not None:
+            stats["max_dimension"] = stats["min_dimension"] = schema.field("vector").type.byte_width // 2
         self.target.write(unit.id, all_tables(), schema, stats)
 
     def _tables(self, unit: Unit, stats: dict[str, Any]) -> Iterator[pa.Table]:

@@ -115,10 +115,16 @@ class _Search:
         for start in range(0, len(records), BLOCK):
             block = records[start : start + BLOCK]
             products = self.points @ self.probed.points(block).T
-            itself = (self.rows[:, None] == block["row"][None]) & (self.units == unit)[:, None]
-            products[itself] = -np.inf
+            products[self._itself(block["row"], unit)] = -np.inf
             best = np.maximum(best, products.max(axis=1))
         return best
+
+    def _itself(self, rows: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:
+        """(queries, places in rows) of the queries that are among some rows of a unit."""
+        _, queries, places = np.intersect1d(
+            np.where(self.units == unit, self.rows.astype(np.int64), -1), rows, return_indices=True
+        )
+        return queries, places
 
 
 Choose = Callable[[np.ndarray, int], np.ndarray]

@@ -96,7 +96,7 @@ class TrainSplits(beam.DoFn):
         for part in sorted(group[1], key=lambda part: part.unit):
             with storage.local_copy(self.target.path(part.unit)) as path:
                 tables.append(pa.parquet.read_table(path))  # type: ignore[attr-defined]
-        sample = pa.concat_tables(tables).sort_by("ticket")
+        sample = pa.concat_tables([table for table in tables if len(table)]).sort_by("ticket")
         clusters = sample["cluster"].to_numpy()
         made: list[np.ndarray] = []
         for cluster, parts in self.splits.parts:

@@ -16,6 +16,7 @@ from sluice.transforms import artifacts, progress
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.inventory import table_to_units
 from sluice.transforms.records import Unit
+from sluice.transforms.validation import is_fault
 
 log = logging.getLogger("sluice")
 
@@ -137,8 +138,12 @@ class Commit(beam.PTransform):
         if len(units) != self.expected:
             raise artifacts.ArtifactError(f"{folder}: {len(units)} parts of {self.expected} were written")
         merged = artifacts.merge_stats([part.stats for part in parts])
-        if self.max_reject_share is not None:
+        if self.max_reject_share is not None and "reasons" in merged:
             check_rejects(merged, self.max_reject_share)
+        if merged.get("min_dimension") != merged.get("max_dimension"):
+            raise artifacts.ArtifactError(
+                f"vectors have from {merged['min_dimension']} to {merged['max_dimension']} numbers; they must have one length"
+            )
         artifacts.commit(
             artifact,
             parts=parts,
@@ -157,9 +162,17 @@ class TooManyRejects(RuntimeError):
 
 
 def check_rejects(totals: dict[str, Any], limit: float) -> None:
-    records, rejected = totals.get("records", 0), totals.get("rejected", 0)
-    if rejected > limit * records:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in sorted(totals["reasons"].items())[:10])
+    """Raises TooManyRejects when the share of bad records is above the limit, or a column that is needed is nowhere."""
+    reasons = {reason: count for reason, count in totals["reasons"].items() if is_fault(reason)}
+    records, bad = totals["records"], sum(reasons.values())
+    if bad > limit * records:
+        listed = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:10]
         raise TooManyRejects(
-            f"{rejected} of {records} records were rejected, more than --max-reject-share {limit}: {reasons}"
+            f"{bad} of {records} records were rejected, more than max_reject_share {limit} allows: "
+            + ", ".join(f"{count} x {reason}" for reason, count in listed)
         )
+    if not totals["documents"]:
+        raise TooManyRejects(f"none of {records} records is a document")
+    for name, count in totals.get("filled", {}).items():
+        if not count:
+            raise TooManyRejects(f"no record has anything usable in column {name!r}")

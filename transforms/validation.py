@@ -22,8 +22,6 @@ VECTOR_TYPE = "vector has type {}"
 VECTOR_LENGTH = "vector has {} numbers, expected {}"
 VECTOR_NOT_FINITE = "vector not finite"
 ZERO_VECTOR = "zero vector"
-COLUMN_MISSING = "column {}: missing"
-COLUMN_TYPE = "column {}: has type {}"
 NOT_HTTP = "not an HTTP response"
 HTTP_STATUS = "HTTP status {}"
 NOT_TEXT = "content type {}"
@@ -77,7 +75,8 @@ class Batch:
 def check(batch: Batch, fields: Fields, *, first_row: int, dimension: Dimension) -> Window:
     """The window of a batch whose first record is row `first_row`.
 
-    A record has one reason at most, looked for in this order: the record itself, text, id, vector, columns.
+    A record has one reason at most, looked for in this order: the record itself, text, id, vector. Columns are never a fault: what is
+    no number or string there counts as missing.
     """
     faults = dict(batch.faults)
     if batch.texts is not None:
@@ -87,8 +86,6 @@ def check(batch: Batch, fields: Fields, *, first_row: int, dimension: Dimension)
         _check_matrix(batch.vectors, faults, dimension)
     elif batch.vectors is not None:
         _check_vectors(batch.vectors, faults, dimension)
-    for name, values in batch.columns.items():
-        _check_column(name, values, faults)
     return _window(batch, faults, first_row, dimension)
 
 
@@ -109,7 +106,7 @@ def _window(batch: Batch, faults: dict[int, str], first_row: int, dimension: Dim
         rows=first_row + np.flatnonzero(valid),
         ids=[value if type(value) is str else str(value) for value in keep(batch.ids)],
         texts=None if batch.texts is None else keep(batch.texts),
-        columns={name: keep(values) for name, values in batch.columns.items()},
+        columns={name: [_plain(value) for value in keep(values)] for name, values in batch.columns.items()},
         vectors=vectors,
         rejects=[Reject(first_row + at, faults[at], head(batch.heads(at))) for at in sorted(faults)],
     )
@@ -174,14 +171,10 @@ def _check_matrix(vectors: np.ndarray, faults: dict[int, str], dimension: Dimens
         dimension.value = vectors.shape[1]
 
 
-def _check_column(name: str, values: list[Any], faults: dict[int, str]) -> None:
-    for at, value in enumerate(values):
-        if value is None or type(value) in (str, int, float):
-            continue
-        if value is MISSING:
-            faults.setdefault(at, COLUMN_MISSING.format(name))
-        else:
-            faults.setdefault(at, COLUMN_TYPE.format(name, type_name(value)))
+def _plain(value: Any) -> Any:
+    """Columns only order and group documents: a record without one is as valid as any, so which records are valid does
+    not depend on what a recipe asks for besides."""
+    return value if type(value) in (str, int, float) else None
 
 
 def vector_of(value: Any) -> Any:
@@ -195,3 +188,12 @@ def vector_of(value: Any) -> Any:
         return f"array of {min(map(_TYPES.get, kinds - {int, float}), key=str) or 'null'}"
     with np.errstate(over="ignore"):
         return np.asarray(value, np.float32)
+
+
+# Answers that a crawl is full of: they are no documents, and say nothing about the state of the input.
+NO_PAGE = (NOT_HTTP, HTTP_STATUS.format(""), NOT_TEXT.format(""))
+
+
+def is_fault(reason: str) -> bool:
+    """Whether a reason counts against the share of bad records that a run allows."""
+    return not reason.startswith(NO_PAGE)

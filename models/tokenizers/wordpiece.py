@@ -85,12 +85,13 @@ class WordPiece:
         import tensorflow_text
 
         self.rules = rules
+        self.size = max(vocabulary.values()) + 1
         self._start, self._end = (_id(vocabulary, token) for token in ("[CLS]", "[SEP]"))
         self._special = {token: chr(_SPECIAL_LETTER + i) for i, token in enumerate(special) if token in vocabulary}
         self._special_starts = sorted({token[0] for token in self._special})
         self._special_split = re.compile("(" + "|".join(map(re.escape, self._special)) + ")")
         self._characters = _Characters(rules)
-        self._overlong = re.compile(r"[^\s!-/:-@\[-`{-~]{%d,}" % (rules.longest_word + 1))
+        self._overlong = re.compile(rf"[^\s!-/:-@\[-`{{-~]{{{rules.longest_word + 1},}}")
         self._longest = rules.longest_word
         self._trie = tensorflow_text.FastBertTokenizer(
             _entries(vocabulary, self._special),

@@ -34,7 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with open(source / "shard-1.jsonl", "a") as file:
         file.write("this is not JSON\n" + json.dumps({"id": "no text", "embedding": rows[0]["embedding"]}) + "\n")
     run = tmp_path_factory.mktemp("runs") / "run"
-    report = run_d4(str(source), run, unit_bytes=20_000, max_reject_share=0.05)
+    report = run_d4(str(source), run, unit_bytes=40_000, max_reject_share=0.05)
     return Made(run, rows, report)
 
 

@@ -247,3 +247,17 @@ def test_too_many_rejects_fail_the_run_with_the_reasons(rows, tmp_path):
     report = run_d4(source, tmp_path / "run", max_reject_share=0.2)
     assert artifact(tmp_path / "run", "rejected").manifest["rows"] == 30
     assert report is not None
+
+
+def test_a_column_that_no_record_has_is_refused(source, tmp_path):
+    steps = [{"step": "semdedup", "order": {"column": "qualty"}, "cut": {"ratio": 0.8}}]
+    with pytest.raises(StageFailed, match="no record has anything usable in column 'qualty'"):
+        run_recipe_file(write_recipe(tmp_path, steps, source), tmp_path / "run")
+
+
+def test_vectors_of_two_lengths_in_two_files_are_refused(rows, tmp_path):
+    source = write_jsonl(tmp_path / "in", rows[:100], files=1)
+    shorter = [{**row, "id": row["id"] + "b", "embedding": row["embedding"][:8]} for row in rows[:100]]
+    write_jsonl(tmp_path / "in" / "more", shorter, files=1)
+    with pytest.raises(StageFailed, match="from 8 to 12 numbers"):
+        run_d4(source, tmp_path / "run", unit_bytes=10_000)

@@ -1,6 +1,5 @@
 """report.json against direct counts over the same files; accounts that do not add up are noticed."""
 
-import io
 import json
 import unicodedata
 from collections import Counter
@@ -9,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 from sluice.models.vectors import COARSE, coarse
 from sluice.pipelines.report import AccountingError, make_report, summary
-from sluice.transforms import artifacts, probes
+from sluice.transforms import probes
 from sluice.transforms.accounting import duplicate_ids
 from sluice.transforms.artifacts import ArtifactError
 from sluice.transforms.centroids import load_array
@@ -23,6 +20,7 @@ from sluice.transforms.scores import NEVER
 from sluice.transforms.survivors import fixed_bytes
 
 from tests.pipelines.corpora import artifact, corpus_rows, decisions, open_run, run_d4, write_jsonl
+from tests.pipelines.reading_back import rewrite, shown, whole
 
 STEPS = ["01-exact", "02-semdedup", "03-prototypes"]
 
@@ -30,12 +28,6 @@ STEPS = ["01-exact", "02-semdedup", "03-prototypes"]
 @pytest.fixture(scope="module")
 def table(finished) -> list[dict]:
     return decisions(finished.url).to_pylist()
-
-
-def whole(run: Path, folder: str, columns: list[str] | None = None) -> pa.Table:
-    """All parts of an artifact, by unit."""
-    found = artifact(run, folder)
-    return pa.concat_tables([found.read(part["unit"], columns) for part in found.manifest["parts"]])
 
 
 def test_totals_are_those_of_the_files(finished, table):
@@ -101,16 +93,17 @@ def test_removals_whose_neighbour_went_too_are_counted(finished, table):
 class Semdedup:
     """What the semdedup step of the finished run saw, all in memory."""
 
-    def __init__(self, run: Path, report: dict):
+    def __init__(self, run: Path, report: dict, name: str = "02-semdedup"):
         points = coarse(fixed_bytes(whole(run, "embeddings", ["vector"])["vector"], "<i2"))
         self.dots = (points @ points.T).astype(np.int64)
-        copies = whole(run, "steps/02-semdedup/copies")["first_row"].combine_chunks()
-        clusters = whole(run, "steps/02-semdedup/clusters")["cluster"].combine_chunks()
+        copies = whole(run, f"steps/{name}/copies")["first_row"].combine_chunks()
+        clusters = whole(run, f"steps/{name}/clusters")["cluster"].combine_chunks()
         self.representative = copies.is_null().to_numpy(False) & ~clusters.is_null().to_numpy(False)
         self.cluster = clusters.fill_null(-1).to_numpy(zero_copy_only=False)
         fate = np.array(decisions(run)["fate"].to_pylist())
-        self.removed, self.kept = fate == "02-semdedup", ~np.isin(fate, ["01-exact", "02-semdedup"])
-        self.limit = report["steps"][1]["threshold"] * COARSE**2 - 0.5
+        self.removed, self.kept = fate == name, ~np.isin(fate, ["01-exact", name])
+        self.limit = report["steps"][1]["threshold"] * COARSE**2 + (0.5 if name.startswith("01") else -0.5)
+        # A target's threshold is the lowest score removed, a given one the highest kept.
         self.near = (self.dots > self.limit) & self.representative[None]
         np.fill_diagonal(self.near, False)
         self.own = self.cluster[:, None] == self.cluster[None]
@@ -219,36 +212,16 @@ def test_examples_stand_beside_what_they_resemble(finished, table):
     assert sum(example["neighbour"] is not None for example in examples) == 4
 
 
-def printed(report: dict, **options) -> str:
-    file = io.StringIO()
-    Console(file=file, width=200, **options).print(summary(report))
-    return file.getvalue()
-
-
 def test_the_summary_shows_the_counts_and_obeys_no_text(finished):
-    page = printed(finished.report)
+    page = shown(summary(finished.report))
     assert "= kept" in page and " 150 " in page and "50.0%" in page
     assert "[bold red]markup[/]" in page and "\\x1b[31m" in page and ":smile:" in page
     assert {c for c in page if unicodedata.category(c) in ("Cc", "Cf", "Cs")} == {"\n"}
     # On a terminal there are styles, but none from a document.
-    assert "\x1b[31m" not in printed(finished.report, force_terminal=True, color_system="standard")
+    assert "\x1b[31m" not in shown(summary(finished.report), force_terminal=True, color_system="standard")
 
 
 # Accounts that do not add up ------------------------------------------------------------------------------------
-
-
-def rewrite(run: Path, folder: str, change: Callable[[pa.Table], pa.Table], *, unit: int = 1) -> None:
-    """Replace a part by a changed one, its size and checksum in the manifest too, as if it had been written so."""
-    place = run / folder / "manifest.json"
-    manifest = json.loads(place.read_text())
-    part = next(part for part in manifest["parts"] if part["unit"] == unit)
-    path = run / folder / part["name"]
-    table = change(pq.read_table(path))
-    path.unlink()
-    pq.write_table(table, path)
-    part["crc32c"], part["bytes"] = artifacts.checksum_of(str(path))
-    part["rows"] = len(table)
-    place.write_text(json.dumps(manifest))
 
 
 def flipped(column: str) -> Callable[[pa.Table], pa.Table]:
@@ -307,7 +280,12 @@ def test_a_unit_that_does_not_add_up_is_named(tamper, copy_of):
 
 @pytest.mark.parametrize(
     ("folder", "name", "by"),
-    [("documents", "records", 1), ("documents", "rejected", -1), ("documents", "tokens", 5), ("corpus/_parts", "kept", 1)],
+    [
+        ("documents", "records", 1),
+        ("documents", "rejected", -1),
+        ("documents", "tokens", 5),
+        ("corpus/_parts", "kept", 1),
+    ],
 )
 def test_totals_that_do_not_add_up_are_noticed(folder, name, by, copy_of):
     run = copy_of()
@@ -335,31 +313,29 @@ def test_a_damaged_part_is_noticed(copy_of):
 def test_an_unfinished_run_has_no_report(copy_of):
     run = copy_of()
     (run / "decisions" / "manifest.json").unlink()
-    with pytest.raises(ArtifactError, match="decisions .* not finished"):
+    with pytest.raises(ArtifactError, match=r"decisions .* not finished"):
         make_report(open_run(str(run)), [])
 
 
-# Other recipes --------------------------------------------------------------------------------------------------
+# Another recipe -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_without_ids_tokens_vectors_or_neighbours_has_a_report(finished, tmp_path):
-    source = write_jsonl(tmp_path / "corpus", finished.rows[:40], files=1)
-    options = {"id": None, "vector": None, "tokens": None, "clusters": None}
-    report = run_d4(source, tmp_path / "run", recipe="random", keep="0.25", **options)
-    assert (report["totals"]["kept"], report["totals"]["tokens"], report["duplicate_ids"]) == (10, None, None)
-    assert report["clusterings"] == [] and report["largest_groups"] == []
-    assert report["steps"][0]["histogram"] is None
-    assert "= kept" in printed(report)
-    # The texts are gone, the numbers are not.
-    for file in (tmp_path / "corpus").iterdir():
-        file.unlink()
-
-
-def test_vectors_without_texts_have_a_report(finished, tmp_path):
-    source = write_jsonl(tmp_path / "corpus", finished.rows[:80], files=1)
-    report = run_d4(source, tmp_path / "run", recipe="semdedup", keep=None, threshold="0.97", text="none", tokens=None)
-    assert report["totals"]["characters"] == 0
-    assert report["length"] is None
-    assert report["steps"][0]["threshold"] == pytest.approx(0.97, abs=1e-6)
-    assert all(example["text"] is None and example["id"].startswith("document-") for example in report["examples"])
-    assert "(no text)" in printed(report)
+def test_vectors_without_texts_tokens_or_ids_have_a_report(finished, tmp_path):
+    rows = [{"embedding": row["embedding"]} for row in finished.rows[:80]]
+    source = write_jsonl(tmp_path / "corpus", rows, files=1)
+    report = run_d4(
+        source, tmp_path / "run", recipe="semdedup", keep=None, threshold="0.97", text="none", id=None, tokens=None
+    )
+    totals, step = report["totals"], report["steps"][0]
+    assert (totals["characters"], totals["tokens"], report["duplicate_ids"], report["length"]) == (0, None, None, None)
+    assert step["threshold"] == pytest.approx(0.97, abs=1e-6)
+    # Above a threshold means above it: the limit that coverage and eta use is the cut's own.
+    found = Semdedup(tmp_path / "run", {"steps": [None, step]}, "01-semdedup")
+    removed = found.removed & found.representative
+    covered = (found.near & found.own & found.kept[None]).any(axis=1)
+    assert step["coverage"]["removed_checked"] == removed.sum() > 0
+    assert step["coverage"]["without_kept_neighbour"] == (removed & ~covered).sum()
+    example = report["examples"][0]
+    assert example["text"] is None
+    assert example["id"].startswith("shard-0.jsonl@")
+    assert "(no text)" in shown(summary(report))
