@@ -98,6 +98,7 @@ def curate(corpus: Path, run: Path, steps: list[dict[str, Any]]) -> set[str]:
     """The ids that a recipe with these steps keeps; what the run directory has already is not done again."""
     import pyarrow.parquet as pq
     import yaml
+
     from sluice.pipelines.curate import run_recipe
     from sluice.pipelines.options import build_recipe
 
@@ -193,6 +194,7 @@ def dups(shared: Path, work: Path) -> str:
 def pairs(shared: Path, limit: int | None) -> str:
     """AUC and best F1 of the cosine on labelled pairs, by source."""
     import pyarrow.parquet as pq
+
     from sluice.models.default_model import default_model_dir
     from sluice.models.embedder import EmbedderConfig, load
     from sluice.models.vectors import COARSE, coarse, quantise

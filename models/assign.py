@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from sluice.models.products import default_engine, nearest
 
 # On a CPU, ScaNN's tree wins over the matrix product only well above 10,000 centroids (README, Numbers).

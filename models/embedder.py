@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
 from sluice.models import batches, checkpoints
 
 POOLINGS = ("mean", "cls", "last")

@@ -1,4 +1,4 @@
-"""Hashes that decide ties, samples and the random control: functions of a document's id and a seed, never of its place."""
+"""Hashes that decide ties, samples and the random control: functions of a document's id and a seed alone."""
 
 import hashlib
 import unicodedata

@@ -8,6 +8,7 @@ far from settled learn little from more points (benchmarks/d4.py compares the ob
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from sluice.models.products import nearest
 from sluice.models.vectors import COARSE, normalise_centroids
 

@@ -1,8 +1,8 @@
 """The one heavy operation: for each point, the centroid with the largest dot product.
 
-All operands are whole numbers whose products float32 holds exactly (vectors.py), so every engine gives the same bits and
-the fastest one at hand may be used: JAX on an accelerator, TensorFlow's oneDNN on CPUs with AVX-512 (measured at twice
-NumPy there), NumPy elsewhere (measured level with both on AVX2).
+All operands are whole numbers whose products float32 holds exactly (vectors.py), so every engine gives the same bits
+and the fastest one at hand may be used: JAX on an accelerator, TensorFlow's oneDNN on CPUs with AVX-512 (measured at
+twice NumPy there), NumPy elsewhere (measured level with both on AVX2).
 """
 
 import functools

@@ -1,9 +1,9 @@
 """The exact cut: which documents make the longest prefix of an order, found by histograms of a few digits.
 
 The order is by (score, tie, unit, row). Each pass adds up the weights (1, or tokens) of the documents that share the
-digits found so far, by their next 16-bit digit; the digit at which the target is crossed is fixed, and the next pass looks
-at the one after. After the score's digits and half of the tie's, what is left is a handful, and is sorted. All passes are
-sums, so they run anywhere in any order.
+digits found so far, by their next 16-bit digit; the digit at which the target is crossed is fixed, and the next pass
+looks at the one after. After the score's digits and half of the tie's, what is left is a handful, and is sorted. All
+passes are sums, so they run anywhere in any order.
 """
 
 from dataclasses import dataclass, field, replace

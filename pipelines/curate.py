@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import yaml
+
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report

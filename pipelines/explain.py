@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from rich.console import Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
+
 from sluice.pipelines.finished import WINDOW, Address, Finished, plain
 from sluice.pipelines.printing import cell, emit, printable
 from sluice.transforms.decisions import KEPT

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
+
 from sluice.pipelines.recipe import AnyStep, Clustered, Recipe, SemDeDup
 from sluice.transforms import reading, storage
 from sluice.transforms.artifacts import Artifact, find_manifest

@@ -33,7 +33,8 @@ The same command again goes on where it was cut off; with another target it does
 All flags of Beam's runners pass through.""",
     "stage": """\
 stages, in order: inventory documents 01-exact/copies 01-exact/scores 01-exact/keep embeddings 02-semdedup/copies ...
-(`sluice status RUN` lists those of a run). The run directory must hold a recipe.yaml: `sluice curate --prepare` writes one.""",
+(`sluice status RUN` lists those of a run). The run directory must hold a recipe.yaml: `sluice curate --prepare`
+writes one.""",
 }
 
 

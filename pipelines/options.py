@@ -9,6 +9,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from pydantic import ValidationError
+
 from sluice.pipelines import presets
 from sluice.pipelines.recipe import Recipe
 

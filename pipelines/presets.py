@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 PRESETS = {
-    "d4": "exact copies, then semantic duplicates down to 75 %, then prototypes of the re-clustered rest (arXiv 2308.12284)",
+    "d4": "exact copies, semantic duplicates down to 75 %, then prototypes of the re-clustered rest (arXiv 2308.12284)",
     "semdedup": "exact copies, then semantic duplicates down to the target (arXiv 2303.09540)",
     "prototypes": "the most prototypical documents go (arXiv 2206.14486)",
     "random": "a uniform sample: the control",

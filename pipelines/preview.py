@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
 from sluice.pipelines.finished import Finished
 from sluice.pipelines.finished import Text as Document
 from sluice.pipelines.printing import cell, emit, number

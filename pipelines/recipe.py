@@ -1,4 +1,4 @@
-"""A recipe: what is read, how it is embedded, and the steps that score and cut. Checked whole before any work starts."""
+"""A recipe: what is read, how it is embedded, the steps that score and cut. Checked whole before any work."""
 
 import math
 from decimal import Decimal
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
 from sluice.transforms.order import Order
 from sluice.transforms.scores import Guard
 

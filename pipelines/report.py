@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
 from sluice.models import audit
 from sluice.pipelines.finished import Address, Finished, Text, plain
 from sluice.pipelines.recipe import Clustered, Prototypes, Random, SemDeDup

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+
 from sluice.pipelines.stages import Run, Stage
 from sluice.transforms import progress, storage
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import apache_beam as beam
+
 from sluice.models import kmeans, select
 from sluice.models.vectors import COARSE
 from sluice.pipelines.recipe import Clustered, Exact, Prototypes, Random, Recipe, SemDeDup, to_order
@@ -419,7 +420,8 @@ class StepStages:
             raise UnreachableTarget(
                 f"step {self.name} cannot go down to {target:,} of {everything:,} {by} "
                 f"({target / everything:.1%}): of the {alive:,} still in it can remove {removable:,}, so it can keep "
-                f"from {(alive - removable) / everything:.1%} ({alive - removable:,}) to {alive / everything:.1%} ({alive:,})"
+                f"from {(alive - removable) / everything:.1%} ({alive - removable:,}) "
+                f"to {alive / everything:.1%} ({alive:,})"
             )
 
     def decided(self) -> DecidedStep:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
 from sluice.pipelines.finished import Finished
 from sluice.pipelines.printing import emit, number, printable, size
 from sluice.pipelines.recipe import Clustered, Exact, SemDeDup, Step

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
 from sluice.pipelines.printing import cell, duration, number, printable, share, size
 
 EXAMPLE = 160

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.compute as pc
+
 from sluice.models.audit import repeats
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact

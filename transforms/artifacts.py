@@ -17,6 +17,7 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from sluice.transforms import storage
 
 MANIFEST = "manifest.json"

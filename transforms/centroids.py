@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.models import assign, kmeans
 from sluice.models.hashing import seeded
 from sluice.models.vectors import coarse
@@ -20,7 +21,7 @@ from sluice.transforms.survivors import fixed_bytes, survivors, to_fixed
 
 @dataclass(frozen=True)
 class Members:
-    """The documents that a clustering is made of: those still in, of equal vectors only the first if `copies` is given."""
+    """What a clustering is made of: the documents still in, of equal vectors only the first if `copies` is given."""
 
     documents: Artifact
     embeddings: Artifact

@@ -1,7 +1,7 @@
 """Assignment: the documents still in -> clusters/: cluster and similarity, and the vectors sorted by cluster.
 
-The sorted vectors are what scorers read: one file per unit, in runs of bounded size, with the offsets of every cluster in
-every run, so that a bin of clusters is one contiguous range of each run and no vector crosses a shuffle.
+The sorted vectors are what scorers read: one file per unit, in runs of bounded size, with the offsets of every
+cluster in every run, so that a bin of clusters is one contiguous range of each run and no vector crosses a shuffle.
 """
 
 import tempfile
@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.models import assign
 from sluice.models.vectors import coarse
 from sluice.transforms import progress, storage
@@ -130,7 +131,7 @@ class WriteClusters(WriteUnit):
 
 
 class _Runs:
-    """Appends records to a file in runs sorted by cluster; each run's offsets (in records of the file) go to `offsets`."""
+    """Appends records to a file in runs sorted by cluster; `offsets` gets each run's, in records of the file."""
 
     def __init__(self, file: Any, clusters: int, offsets: list[np.ndarray]):
         self.file, self.clusters, self.offsets = file, clusters, offsets

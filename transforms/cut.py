@@ -1,8 +1,8 @@
 """The cut that all steps share: scores -> keep masks, by an exact target or a threshold.
 
 Documents still in are ordered by (score, seeded hash of the id, place). A target keeps the longest prefix of that order
-whose weight (documents or tokens) is within it; the document that would cross it goes, and so do all after it. A threshold
-removes scores strictly above it.
+whose weight (documents or tokens) is within it; the document that would cross it goes, and so do all after it. A
+threshold removes scores strictly above it.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.models import select
 from sluice.models.hashing import seeded
 from sluice.models.select import Boundary, Keys, Scale
@@ -148,7 +149,7 @@ def _highest(score: np.ndarray) -> Any:
 
 @dataclass
 class Cut(beam.PTransform):
-    """pipeline -> keep/ of all units: by `target` (documents or tokens, as ranked.by) or by `threshold` on the score."""
+    """pipeline -> keep/ of all units: by `target` (documents or tokens, as ranked.by) or by `threshold`."""
 
     inventory: Artifact
     ranked: Ranked

@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.transforms import artifacts, progress, reading, storage
 from sluice.transforms.artifacts import Artifact, Part, checksum_of
 from sluice.transforms.records import Fields, Unit
@@ -188,7 +189,7 @@ class WriteCorpus(WriteUnit):
 
 @dataclass
 class ExportCorpus(beam.PTransform):
-    """pipeline -> corpus/: the kept documents in the input's own format with all fields; `corpus` is at corpus/_parts."""
+    """pipeline -> corpus/: the kept documents in the input's own format; `corpus` is at corpus/_parts."""
 
     inventory: Artifact
     documents: Artifact

@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.models import hashing
 from sluice.models.tokens import TokenCounter, token_counter
 from sluice.transforms import progress, reading

@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.models import vectors
 from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.transforms import progress, reading

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.order import Order, order_keys
 from sluice.transforms.records import Unit

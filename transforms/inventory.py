@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+
 from sluice.transforms import formats, storage
 from sluice.transforms.records import Span, Unit
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
+
 from sluice.models.audit import find_roots
 
 BLOCK = 1 << 20

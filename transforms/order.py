@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from sluice.models.hashing import seeded
 from sluice.transforms.survivors import fixed_bytes
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastwarc.warc import WarcRecord, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, detect_mime
+
 from sluice.transforms import validation
 
 _HTML = ("text/html", "application/xhtml+xml")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from sluice.models.hashing import seeded
 from sluice.models.vectors import COARSE, coarse
 from sluice.transforms import storage
@@ -26,6 +27,7 @@ MOST_CLUSTERS = 64
 MOST_QUERIES = 1000
 MOST_PAIRS = 100_000_000
 MOST_READS = 20_000
+HELD_BYTES = 64 << 20
 BLOCK = 4096
 
 
@@ -64,8 +66,20 @@ class Probed:
         runs = sum(len(load_offsets(self.clusters, unit)) for unit in units)
         return max(MOST_READS // max(runs, 1), NEAREST + 1)
 
-    def read(self, units: list[int], wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-        """(cluster, unit, records) for some clusters, in pieces of at most one sorted run."""
+    def read(self, units: list[int], wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(cluster, units [n], records [n]) for some clusters, in pieces as large as HELD_BYTES allow."""
+        held: dict[int, list[tuple[int, np.ndarray]]] = {}
+        size = 0
+        for cluster, unit, records in self._pieces(units, wanted):
+            held.setdefault(cluster, []).append((unit, records))
+            size += records.nbytes
+            if size > HELD_BYTES:
+                yield from _joined(held)
+                held, size = {}, 0
+        yield from _joined(held)
+
+    def _pieces(self, units: list[int], wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(cluster, unit, records) of each sorted run."""
         dtype = self.dtype
         for unit in units:
             for offsets in load_offsets(self.clusters, unit):
@@ -78,6 +92,12 @@ class Probed:
                         yield int(cluster), unit, np.frombuffer(data, dtype)
 
 
+def _joined(held: dict[int, list[tuple[int, np.ndarray]]]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    for cluster, pieces in held.items():
+        units = np.repeat([unit for unit, _ in pieces], [len(records) for _, records in pieces])
+        yield cluster, units, np.concatenate([records for _, records in pieces])
+
+
 @dataclass
 class _Queries:
     """Some documents of one cluster, those with the smallest seeded hashes, and the best products found for them."""
@@ -85,8 +105,8 @@ class _Queries:
     most: int
     held: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
-    def add(self, records: np.ndarray, unit: int) -> None:
-        self.held.append((records, np.full(len(records), unit)))
+    def add(self, records: np.ndarray, units: np.ndarray) -> None:
+        self.held.append((records, units))
         if sum(len(records) for records, _ in self.held) > 4 * self.most:
             self.trim()
 
@@ -104,39 +124,39 @@ class _Search:
 
     def __init__(self, probed: Probed, queries: _Queries):
         records, self.units = queries.trim()
-        self.rows = records["row"]
+        self.places = _places(self.units, records)
         self.points = probed.points(records)
         self.best = np.full(len(records), -np.inf)
         self.probed = probed
 
-    def among(self, records: np.ndarray, unit: int) -> np.ndarray:
+    def among(self, records: np.ndarray, units: np.ndarray) -> np.ndarray:
         """float64 [queries]: the largest product with one of the records that is not the query itself."""
         best = np.full(len(self.points), -np.inf)
         for start in range(0, len(records), BLOCK):
             block = records[start : start + BLOCK]
+            places = _places(units[start : start + BLOCK], block)
             products = self.points @ self.probed.points(block).T
-            products[self._itself(block["row"], unit)] = -np.inf
+            _, queries, itself = np.intersect1d(self.places, places, assume_unique=True, return_indices=True)
+            products[queries, itself] = -np.inf
             best = np.maximum(best, products.max(axis=1))
         return best
 
-    def _itself(self, rows: np.ndarray, unit: int) -> tuple[np.ndarray, np.ndarray]:
-        """(queries, places in rows) of the queries that are among some rows of a unit."""
-        _, queries, places = np.intersect1d(
-            np.where(self.units == unit, self.rows.astype(np.int64), -1), rows, return_indices=True
-        )
-        return queries, places
+
+def _places(units: np.ndarray, records: np.ndarray) -> np.ndarray:
+    """One number for each (unit, row)."""
+    return units.astype(np.int64) << 32 | records["row"]
 
 
-Choose = Callable[[np.ndarray, int], np.ndarray]
+Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _gather(probed: Probed, units: list[int], clusters: dict[int, int], choose: Choose) -> dict[int, _Search]:
-    """For each cluster the searches of at most so many of the records that `choose` (records, unit -> bool) takes."""
+    """For each cluster the searches of at most so many of the records that `choose` (records, units -> bool) takes."""
     held = {cluster: _Queries(most) for cluster, most in clusters.items()}
-    for cluster, unit, records in probed.read(units, np.array(sorted(clusters))):
-        chosen = records[choose(records, unit)]
-        if len(chosen):
-            held[cluster].add(chosen, unit)
+    for cluster, where, records in probed.read(units, np.array(sorted(clusters))):
+        chosen = choose(records, where)
+        if chosen.any():
+            held[cluster].add(records[chosen], where[chosen])
     return {cluster: _Search(probed, queries) for cluster, queries in held.items() if queries.held}
 
 
@@ -155,14 +175,14 @@ def coverage(probed: Probed, ledger: Ledger, *, removed: int) -> dict[str, Any]:
         chosen[int(cluster)] = max(min(size, MOST_PAIRS // size, MOST_DOCUMENTS), 1)
         documents, pairs = documents + size, pairs + size * size
 
-    def fates(records: np.ndarray, unit: int) -> np.ndarray:
-        return ledger.fate[ledger.index(unit, records["row"])]
+    def fates(records: np.ndarray, where: np.ndarray) -> np.ndarray:
+        return ledger.fate[ledger.index(where, records["row"])]
 
-    searches = _gather(probed, units, chosen, lambda records, unit: fates(records, unit) == probed.number)
-    for cluster, unit, records in probed.read(units, np.array(sorted(searches), np.int64)):
+    searches = _gather(probed, units, chosen, lambda records, where: fates(records, where) == probed.number)
+    for cluster, where, records in probed.read(units, np.array(sorted(searches), np.int64)):
         search = searches[cluster]
-        kept = records[fates(records, unit) > probed.number]
-        search.best = np.maximum(search.best, search.among(kept, unit))
+        kept = fates(records, where) > probed.number
+        search.best = np.maximum(search.best, search.among(records[kept], where[kept]))
     checked = sum(len(search.best) for search in searches.values())
     without = sum(int((search.best < probed.limit).sum()) for search in searches.values())
     return {
@@ -196,15 +216,15 @@ def eta(probed: Probed, units: list[int]) -> dict[str, Any]:
             break
         read, pairs = wanted, pairs + number * size
         near[int(cluster)], queries[int(cluster)] = around, number
-    searches = _gather(probed, units, queries, lambda records, unit: np.ones(len(records), bool))
+    searches = _gather(probed, units, queries, lambda records, where: np.ones(len(records), bool))
     beyond = {cluster: np.full(len(search.best), -np.inf) for cluster, search in searches.items()}
     asked: dict[int, list[int]] = {}
     for cluster in searches:
         for other in (cluster, *near[cluster].tolist()):
             asked.setdefault(other, []).append(cluster)
-    for other, unit, records in probed.read(units, np.array(sorted(asked), np.int64)):
+    for other, where, records in probed.read(units, np.array(sorted(asked), np.int64)):
         for cluster in asked[other]:
-            products = searches[cluster].among(records, unit)
+            products = searches[cluster].among(records, where)
             if cluster == other:
                 searches[cluster].best = np.maximum(searches[cluster].best, products)
             else:

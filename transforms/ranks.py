@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+
 from sluice.models.hashing import seeded
 from sluice.transforms import progress
 from sluice.transforms.artifacts import Artifact
@@ -84,7 +85,7 @@ class WriteRanks(WriteGathered):
 
 @dataclass
 class RankWithinClusters(beam.PTransform):
-    """pipeline -> scores/ of all units: each document's place among those of its cluster, 0..1, higher = pruned sooner."""
+    """pipeline -> scores/ of all units: each document's place in its cluster, 0..1, higher = pruned sooner."""
 
     inventory: Artifact
     ranks: ClusterRanks

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from sluice.transforms import formats, storage, validation
 from sluice.transforms.records import Fields, Reject, Span, Unit, Window
 from sluice.transforms.streams import UnreadableFile

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from sluice.models import audit
 from sluice.models.hashing import seeded
 from sluice.transforms.equals import NONE

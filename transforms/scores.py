@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from sluice.transforms.artifacts import Artifact
 
 # Below every score: the step cannot remove the document.
@@ -45,8 +46,8 @@ def write_scores(
 ) -> None:
     """Write a unit's part of scores/, row-aligned with documents/; null where a document is no longer in.
 
-    score: int64 or float64 [n], NEVER (or -inf) where the step has nothing against the document. neighbours: (unit, row),
-    uint32 [n] each, 2**32 - 1 where there is none. documents needs `tokens` and the guard's columns.
+    score: int64 or float64 [n], NEVER (or -inf) where the step has nothing against the document. neighbours: (unit,
+    row), uint32 [n] each, 2**32 - 1 where there is none. documents needs `tokens` and the guard's columns.
     """
     whole = np.issubdtype(score.dtype, np.integer)
     never = NEVER if whole else NEVER_FLOAT

@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+
 from sluice.models import semdedup
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, FULL, coarse
@@ -180,7 +181,7 @@ class WriteSemDeDupScores(WriteGathered):
 
 @dataclass
 class ScoreSemDeDup(beam.PTransform):
-    """pipeline -> scores/ of all units: for each document, the similarity to the nearest one before it in its cluster."""
+    """pipeline -> scores/ of all units: similarity to the nearest document before it in its cluster."""
 
     inventory: Artifact
     members: Members

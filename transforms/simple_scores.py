@@ -6,6 +6,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+
 from sluice.models.hashing import seeded
 from sluice.transforms import progress
 from sluice.transforms.artifacts import Artifact

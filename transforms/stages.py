@@ -1,6 +1,7 @@
 """The shape that every stage shares: units in, one part per unit written by a DoFn, a manifest at the end.
 
-The graph has a handful of transforms whatever the number of units: the unit list is read from the inventory by a worker.
+The graph has a handful of transforms whatever the number of units: the unit list is read from the inventory by a
+worker.
 """
 
 import logging
@@ -12,6 +13,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from apache_beam.metrics import Metrics
+
 from sluice.transforms import artifacts, progress
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.inventory import table_to_units
@@ -142,7 +144,7 @@ class Commit(beam.PTransform):
             check_rejects(merged, self.max_reject_share)
         if merged.get("min_dimension") != merged.get("max_dimension"):
             raise artifacts.ArtifactError(
-                f"vectors have from {merged['min_dimension']} to {merged['max_dimension']} numbers; they must have one length"
+                f"vectors have from {merged['min_dimension']} to {merged['max_dimension']} numbers each"
             )
         artifacts.commit(
             artifact,

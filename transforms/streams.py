@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any, BinaryIO, cast
 
 import zstandard
+
 from sluice.transforms import storage
 
 SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst", "bz2": ".bz2", "xz": ".xz"}

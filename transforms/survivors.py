@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+
 from sluice.transforms.artifacts import Artifact
 
 KEEP = pa.schema([("keep", pa.bool_())])

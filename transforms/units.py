@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+
 from sluice.transforms.artifacts import Artifact, Part, digest_of
 from sluice.transforms.inventory import SCHEMA, plan_units, units_to_table
 from sluice.transforms.records import Unit

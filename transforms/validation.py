@@ -6,6 +6,7 @@ from itertools import compress
 from typing import Any
 
 import numpy as np
+
 from sluice.transforms.records import Fields, Reject, Window
 
 NOT_JSON = "not JSON"
@@ -75,8 +76,8 @@ class Batch:
 def check(batch: Batch, fields: Fields, *, first_row: int, dimension: Dimension) -> Window:
     """The window of a batch whose first record is row `first_row`.
 
-    A record has one reason at most, looked for in this order: the record itself, text, id, vector. Columns are never a fault: what is
-    no number or string there counts as missing.
+    A record has one reason at most, looked for in this order: the record itself, text, id, vector. Columns are never
+    a fault: what is no number or string there counts as missing.
     """
     faults = dict(batch.faults)
     if batch.texts is not None:

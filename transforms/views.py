@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.decisions import KEPT
 from sluice.transforms.equals import NONE

@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
 from sluice.models.checkpoints import Weight
 
 TOKENIZER = "wordpiece"

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
+
 from sluice.models import audit
 from sluice.models.vectors import COARSE
 

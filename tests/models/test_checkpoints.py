@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+
 from sluice.models.checkpoints import Weight, digest, read_config, read_parameters
 
 WEIGHTS = {

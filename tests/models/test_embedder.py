@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+
 from sluice.models import checkpoints
 from sluice.models.default_model import default_model_dir
 from sluice.models.embedder import EmbedderConfig, families, load, pooling

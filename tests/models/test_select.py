@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sluice.models import select
 from sluice.models.select import Boundary, Keys, Scale
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sluice.models import semdedup
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, coarse, quantise

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sluice.models.default_model import default_model_dir
 from sluice.models.tokenizers import wordpiece
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
 from sluice.pipelines.curate import curate, open_run
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact, find_manifest

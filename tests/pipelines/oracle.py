@@ -4,6 +4,7 @@ from decimal import Decimal
 from math import ceil
 
 import numpy as np
+
 from sluice.models import hashing, kmeans, vectors
 
 

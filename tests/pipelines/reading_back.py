@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console, RenderableType
-from sluice.transforms.artifacts import checksum_of
 
+from sluice.transforms.artifacts import checksum_of
 from tests.pipelines.corpora import artifact
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from sluice.pipelines import explain as command
 from sluice.pipelines.explain import explain, render
-
 from tests.pipelines.corpora import artifact, decisions
 from tests.pipelines.reading_back import rewrite, shown
 

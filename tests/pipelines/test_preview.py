@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+
 from sluice.models.vectors import COARSE
 from sluice.pipelines import preview as command
 from sluice.pipelines.preview import PAIRS, SHOWN, THRESHOLDS, preview, render
-
 from tests.pipelines.reading_back import shown, whole
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from sluice.models.vectors import COARSE, coarse
 from sluice.pipelines.report import AccountingError, make_report, summary
 from sluice.transforms import probes
@@ -18,7 +19,6 @@ from sluice.transforms.centroids import load_array
 from sluice.transforms.probes import all_centroids
 from sluice.transforms.scores import NEVER
 from sluice.transforms.survivors import fixed_bytes
-
 from tests.pipelines.corpora import artifact, corpus_rows, decisions, open_run, run_d4, write_jsonl
 from tests.pipelines.reading_back import rewrite, shown, whole
 

@@ -1,4 +1,4 @@
-"""Killed anywhere, the same call goes on and ends in the same bytes; what changed is noticed, what did not is not redone."""
+"""Killed anywhere, the same call goes on and ends in the same bytes; only what changed is done again."""
 
 import json
 import multiprocessing

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from sluice.pipelines import sample_corpus
 
 LONG = "Says what goes in and what comes out, at some length. " * 5

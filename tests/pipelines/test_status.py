@@ -5,9 +5,9 @@ import json
 import shutil
 
 import pytest
+
 from sluice.pipelines import status as command
 from sluice.pipelines.status import render, status
-
 from tests.pipelines.corpora import artifact
 from tests.pipelines.reading_back import shown
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from sluice.transforms import formats, storage, streams
 from sluice.transforms.reading import export_unit, read_unit
 from sluice.transforms.records import Fields, Span, Unit

@@ -14,6 +14,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sluice.transforms import streams
 from sluice.transforms.inventory import plan_units
 from sluice.transforms.reading import export_unit, read_unit

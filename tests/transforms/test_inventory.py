@@ -6,6 +6,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from sluice.transforms import storage
 from sluice.transforms.inventory import plan_units, table_to_units, units_to_table
 from sluice.transforms.storage import FileInfo

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from sluice.transforms import reading, storage
 from sluice.transforms.inventory import plan_units
 from sluice.transforms.reading import ChangedInput, export_unit, read_document, read_unit

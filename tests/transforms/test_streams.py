@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sluice.transforms import streams
 from sluice.transforms.lines import lines, owned_lines
 from sluice.transforms.streams import UnreadableFile

@@ -5,6 +5,7 @@ from itertools import compress, pairwise
 from typing import Any
 
 import orjson
+
 from sluice.transforms import storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.lines import Lines, lines, owned_lines

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
 from sluice.transforms import storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.records import Fields, Span, Unit, Window
