@@ -14,7 +14,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +125,13 @@ def removals(corpus: Path, run: Path, total: int) -> Iterable[tuple[str, set[str
     for name, steps in recipes.items():
         print(f"{corpus.name}: {name}", file=sys.stderr)
         kept = curate(corpus, run, steps)
-        # ceil(ratio * n) must come out as the same number: a ratio just below it, in decimals.
-        share = Fraction(2 * len(kept) - 1, 2 * total)
-        control = curate(corpus, run.with_name(run.name + "-random"), [random_step(share)])
+        control = curate(corpus, run.with_name(run.name + "-random"), [random_step(len(kept), total)])
         yield name, kept, control
 
 
-def random_step(share: Fraction) -> dict[str, Any]:
-    return {"step": "random", "cut": {"ratio": f"{float(share):.12f}"}}
+def random_step(kept: int, total: int) -> dict[str, Any]:
+    """A random step that keeps exactly so many: a ratio half a document below, because cuts round up."""
+    return {"step": "random", "cut": {"ratio": f"{(kept - 0.5) / total:.12f}"}}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

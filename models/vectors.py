@@ -63,7 +63,7 @@ def digests(vectors: np.ndarray) -> np.ndarray:
     """One 16-byte digest for each row (dtype V16), equal exactly where the rows are."""
     rows = np.ascontiguousarray(vectors)
     width = rows.dtype.itemsize * rows.shape[1]
-    data = memoryview(rows).cast("B") if len(rows) else b""
+    data = rows.tobytes()
     blake = hashlib.blake2b
     joined = b"".join(
         blake(data[start : start + width], digest_size=16).digest() for start in range(0, len(rows) * width, width)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sluice.pipelines.recipe import AnyStep, Clustered, Recipe, SemDeDup
 from sluice.transforms import reading, storage
 from sluice.transforms.artifacts import Artifact, find_manifest
+from sluice.transforms.clusters import record_dtype
 from sluice.transforms.records import Fields, Unit
 from sluice.transforms.semdedup import scale_for
 from sluice.transforms.stages import read_units
@@ -22,6 +23,7 @@ RECIPE = "recipe.yaml"
 # Reading a text means reading its unit up to it, so a page of examples must not name every unit of a large corpus.
 MOST_UNITS = 32
 WINDOW = 65536
+MOST_SPLITS = 100
 Address = tuple[int, int]
 
 
@@ -64,15 +66,30 @@ class Finished:
             raise ValueError(f"{self.url} has no step {name}; its steps are {', '.join(self.steps)}")
         return self.recipe.steps[self.steps.index(name)]
 
+    def clusterings(self, name: str) -> list[str]:
+        """The folders of a step's clusterings, in order: clusters too large for a bin are split, perhaps again."""
+        options = self.options(name)
+        folders = [f"steps/{name}"] if isinstance(options, Clustered) else []
+        while isinstance(options, SemDeDup) and len(folders) <= MOST_SPLITS:
+            centroids, clusters = self.find(f"{folders[-1]}/centroids"), self.find(f"{folders[-1]}/clusters")
+            if centroids is None or clusters is None:
+                break
+            largest = clusters.manifest["totals"]["largest_representatives"]
+            if largest <= most_in_bin(options.bin_bytes, centroids.manifest["totals"]["dimension"]):
+                break
+            folders.append(f"steps/{name}/split-{len(folders)}")
+        return folders
+
     def step(self, name: str) -> AuditedStep:
-        folder = f"steps/{name}"
-        clustered = isinstance(self.options(name), Clustered)
+        """A finished step, with the last of its clusterings."""
+        clusterings = self.clusterings(name)
         return AuditedStep(
             name,
-            scores=self.artifact(f"{folder}/scores"),
-            keep=self.artifact(f"{folder}/keep"),
-            clusters=self.artifact(f"{folder}/clusters") if clustered else None,
-            copies=self.find(f"{folder}/copies"),
+            scores=self.artifact(f"steps/{name}/scores"),
+            keep=self.artifact(f"steps/{name}/keep"),
+            centroids=self.artifact(f"{clusterings[-1]}/centroids") if clusterings else None,
+            clusters=self.artifact(f"{clusterings[-1]}/clusters") if clusterings else None,
+            copies=self.find(f"steps/{name}/copies"),
         )
 
     def semdedup_scale(self, name: str) -> int:
@@ -123,6 +140,11 @@ class Finished:
         except (reading.ChangedInput, UnreadableFile, OSError) as error:
             return found | {(unit.id, row): Text(None, None, str(error)) for row in left}
         return found | {(unit.id, row): Text(None, None, "the input has no such record any more") for row in left}
+
+
+def most_in_bin(bin_bytes: int, dimension: int) -> int:
+    """Representatives that a bin holds, as pipelines.stages plans it."""
+    return max(bin_bytes // record_dtype(dimension).itemsize, 1)
 
 
 def read_recipe(url: str) -> Recipe:

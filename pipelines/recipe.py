@@ -212,7 +212,8 @@ class Recipe(Strict):
                 )
         if self.input.text is None and self.input.vector is None:
             raise ValueError("neither a text field nor a vector field is given")
-        budget = next((step.step for step in self.steps if getattr(step, "cut", None) and step.cut.tokens), None)
+        cuts = [(step.step, getattr(step, "cut", None)) for step in self.steps]
+        budget = next((name for name, cut in cuts if cut is not None and cut.tokens), None)
         if budget and self.counting[0] == "none":
             raise ValueError(
                 f"step {budget} has a token budget and nothing counts tokens: give input.tokens (--tokens) as "

@@ -8,7 +8,7 @@ import numpy as np
 
 from sluice.models import audit
 from sluice.pipelines.finished import Address, Finished, Text, plain
-from sluice.pipelines.recipe import Clustered, Prototypes, Random, SemDeDup
+from sluice.pipelines.recipe import Prototypes, Random, SemDeDup
 from sluice.pipelines.runner import Timing
 from sluice.pipelines.stages import Run, versions
 from sluice.pipelines.summary import summary
@@ -186,9 +186,9 @@ class Report:
         limit = step.keep.manifest["totals"].get("min_removed_score")
         if config["threshold"] is not None:
             limit = config["threshold"] + 1
-        if limit is not None and step.clusters is not None:
+        if limit is not None and step.centroids is not None and step.clusters is not None:
             probed = Probed(
-                self.run.artifact(f"steps/{step.name}/centroids"),
+                step.centroids,
                 step.clusters,
                 number,
                 limit,
@@ -201,12 +201,11 @@ class Report:
 
     def _clustering(self, number: int) -> dict[str, Any]:
         step = self.steps[number]
-        assert step.clusters is not None, step.name
+        assert step.centroids is not None and step.clusters is not None, step.name
         statistics = load_array(step.clusters, "statistics")
-        training = self.run.artifact(f"steps/{step.name}/centroids").manifest["totals"]
+        training = step.centroids.manifest["totals"]
+        splits = sorted(training.get("splits", []), key=lambda split: (-split[1], split[0]))
         assigned = step.clusters.manifest["totals"]
-        options = self.run.recipe.steps[number]
-        assert isinstance(options, Clustered), options
         return {
             "step": step.name,
             **audit.cluster_summary(statistics, self.tallies[number].removed_by_cluster),
@@ -215,7 +214,11 @@ class Report:
                 "iterations": training["iterations"],
                 "objective": training["objective"],
                 "refilled": training["empty_clusters_refilled"],
-                "split": len(training.get("splits", [])),
+            },
+            "split": {
+                "clusters": len(splits),
+                "parts": sum(parts for _, parts in splits),
+                "largest": [{"cluster": cluster, "parts": parts} for cluster, parts in splits[: audit.WORST]],
             },
             "assignment": {
                 "method": training["method"],

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from sluice.pipelines.finished import Finished
 from sluice.pipelines.printing import emit, number, printable, size
-from sluice.pipelines.recipe import Clustered, Exact, SemDeDup, Step
+from sluice.pipelines.recipe import Clustered, Exact, SemDeDup
 from sluice.transforms import storage
 from sluice.transforms.artifacts import find_manifest
 
@@ -80,17 +80,14 @@ def stage_folders(run: Finished) -> Iterator[tuple[str, str]]:
         if isinstance(step, Clustered) and not embedded:
             embedded = True
             yield "embeddings", "embeddings"
-        for part in _parts_of(step):
+        if isinstance(step, Exact | SemDeDup):
+            yield f"{name}/copies", f"steps/{name}/copies"
+        for folder in run.clusterings(name):
+            for part in ("centroids", "clusters"):
+                yield f"{folder.removeprefix('steps/')}/{part}", f"{folder}/{part}"
+        for part in ("scores", "keep"):
             yield f"{name}/{part}", f"steps/{name}/{part}"
     yield from (("decisions", "decisions"), ("corpus", "corpus/_parts"))
-
-
-def _parts_of(step: Step) -> Iterator[str]:
-    if isinstance(step, Exact | SemDeDup):
-        yield "copies"
-    if isinstance(step, Clustered):
-        yield from ("centroids", "clusters")
-    yield from ("scores", "keep")
 
 
 @dataclass

@@ -66,6 +66,11 @@ def _notes(report: dict[str, Any]) -> list[Text]:
             f"{found['similarity']:.3f}; {number(driven['clusters'])} of them driven by duplicates, with "
             f"{share(driven['documents'], found['documents'])} of the documents."
         )
+        if found["split"]["clusters"]:
+            lines.append(
+                f"{found['step']}: {number(found['split']['clusters'])} clusters were too large for one worker and "
+                f"were split into {number(found['split']['parts'])}; duplicates across the parts are not looked for."
+            )
     return [Text(line) for line in lines]
 
 

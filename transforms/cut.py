@@ -5,7 +5,7 @@ whose weight (documents or tokens) is within it; the document that would cross i
 threshold removes scores strictly above it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from sluice.models import select
 from sluice.models.hashing import seeded
 from sluice.models.select import Boundary, Keys, Scale
 from sluice.transforms import progress
-from sluice.transforms.artifacts import Artifact
+from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, token_weights
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
@@ -118,7 +118,7 @@ class WriteKeep(WriteUnit):
         super().__init__(target)
         self.ranked, self.threshold = ranked, threshold
 
-    def process(self, unit: Unit, boundary: Boundary | None = None) -> Iterable:
+    def process(self, unit: Unit, boundary: Boundary | None = None) -> Iterator[Part]:  # type: ignore[override]
         self._boundary = boundary
         yield from super().process(unit)
 

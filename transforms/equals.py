@@ -146,17 +146,15 @@ class FindCopies(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         keys = self.documents // DOCUMENTS_PER_KEY + 1
+        units = pipeline | ReadUnits(self.inventory)
         links = (
-            pipeline
-            | ReadUnits(self.inventory)
+            units
             | "SendCandidates"
             >> beam.ParDo(SendCandidates(self.digests, self.copies, keys)).with_output_types(tuple[int, bytes])
             | "GroupByDigest" >> beam.GroupByKey()
             | "LinkFirsts" >> beam.FlatMap(link_firsts).with_output_types(tuple[int, bytes])
         )
-        parts = (
-            links | GatherByUnit(self.inventory) | "WriteCopies" >> beam.ParDo(WriteCopies(self.copies, self.digests))
-        )
+        parts = (units, links) | GatherByUnit() | "WriteCopies" >> beam.ParDo(WriteCopies(self.copies, self.digests))
         config = {
             "column": self.digests.column,
             "order": self.digests.order.describe(),

@@ -98,13 +98,13 @@ class RankWithinClusters(beam.PTransform):
         super().__init__()
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = (
-            pipeline
-            | ReadUnits(self.inventory)
+        units = pipeline | ReadUnits(self.inventory)
+        ranks = (
+            units
             | "SendMembers" >> beam.ParDo(SendMembers(self.ranks)).with_output_types(tuple[int, bytes])
             | "GroupByCluster" >> beam.GroupByKey()
             | "RankMembers" >> beam.FlatMap(rank_members).with_output_types(tuple[int, bytes])
-            | GatherByUnit(self.inventory)
-            | "WriteRanks" >> beam.ParDo(WriteRanks(self.scores, self.ranks, self.guard))
         )
+        write = WriteRanks(self.scores, self.ranks, self.guard)
+        parts = (units, ranks) | GatherByUnit() | "WriteRanks" >> beam.ParDo(write)
         return parts | Commit(artifacts=(self.scores,), expected=self.units, config=self.config)

@@ -19,7 +19,7 @@ from sluice.transforms.clusters import record_dtype
 from sluice.transforms.equals import NONE
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, Guard, write_scores
-from sluice.transforms.stages import Commit, GatherByUnit, WriteGathered, read_units
+from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, read_units
 
 RESULT = np.dtype(
     [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("neighbour_unit", "<u4"), ("neighbour_row", "<u4")]
@@ -75,9 +75,9 @@ class ScoreBin(beam.DoFn):
             results = self._score(bin)
             with storage.create(saved) as path, open(path, "wb") as file:
                 np.save(file, results, allow_pickle=False)
-        bounds = np.flatnonzero(np.r_[True, results["unit"][1:] != results["unit"][:-1], True]) if len(results) else []
-        for start, stop in itertools.pairwise(bounds):
-            yield int(results["unit"][start]), results[start:stop].tobytes()
+        for unit in np.unique(results["unit"]):
+            start, stop = np.searchsorted(results["unit"], [unit, unit + np.uint64(1)])
+            yield int(unit), results[start:stop].tobytes()
 
     def _score(self, bin: Bin) -> np.ndarray:
         records, units, clusters = self._load(bin)
@@ -201,13 +201,14 @@ class ScoreSemDeDup(beam.PTransform):
         score = ScoreBin(self.clusters, self.scores, self.inventory, rule=self.rule, dimension=self.dimension)
         results = (
             pipeline
-            | "Clusters" >> beam.Create([self.clusters])
+            | "Clusters" >> Start(self.clusters)
             | "PlanBins" >> beam.FlatMap(self._bins)
             | "SpreadBins" >> beam.Reshuffle()
             | "ScoreBins" >> beam.ParDo(score).with_output_types(tuple[int, bytes])
         )
+        units = pipeline | ReadUnits(self.inventory)
         write = WriteSemDeDupScores(self.scores, self.members, guard=self.guard, scale=self.rule.scale)
-        parts = results | GatherByUnit(self.inventory) | "WriteScores" >> beam.ParDo(write)
+        parts = (units, results) | GatherByUnit() | "WriteScores" >> beam.ParDo(write)
         return parts | Commit(artifacts=(self.scores,), expected=self.units, config=self.config)
 
     def _bins(self, clusters: Artifact) -> list[Bin]:

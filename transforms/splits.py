@@ -43,7 +43,8 @@ def plan_splits(clusters: Artifact, centroids: Artifact, *, most: int, seed: int
     """
     counts = load_array(clusters, "statistics")[1]
     k, earlier = centroids.manifest["totals"]["k"], centroids.manifest["totals"].get("splits", [])
-    parent, wanted, sizes = list(range(k)), {}, {}
+    parent, wanted = list(range(k)), dict[int, int]()
+    sizes: dict[int, int] = {}
     for cluster, parts in earlier:
         parent += [cluster] * parts
         wanted[cluster] = parts

@@ -28,16 +28,28 @@ def read_units(inventory: Artifact) -> list[Unit]:
     return table_to_units(inventory.read(0))
 
 
+class Start(beam.PTransform):
+    """A pipeline, or what a stage before in the same pipeline returned -> one value, once that stage is finished."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def expand(self, before: Any) -> beam.PCollection:
+        if not isinstance(before, beam.PCollection):
+            return before | beam.Create([self.value])
+        return before | beam.combiners.Count.Globally() | beam.Map(lambda _, value: value, self.value)
+
+
 class ReadUnits(beam.PTransform):
-    """pipeline -> the units of an inventory, spread over the workers."""
+    """A pipeline, or a stage before -> the units of an inventory, spread over the workers."""
 
     def __init__(self, inventory: Artifact):
         self.inventory = inventory
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Unit]:
+    def expand(self, before: Any) -> beam.PCollection[Unit]:
         return (
-            pipeline
-            | "Inventory" >> beam.Create([self.inventory])
+            before
+            | "Inventory" >> Start(self.inventory)
             | "ReadInventory" >> beam.FlatMap(read_units).with_output_types(Unit)
             | "SpreadUnits" >> beam.Reshuffle()
         )
@@ -91,17 +103,11 @@ class WriteGathered(WriteUnit):
         yield from super().process(unit)
 
 
-@dataclass
 class GatherByUnit(beam.PTransform):
-    """(unit id, block of rows) -> (unit id, its Unit and all its blocks), for every unit of the inventory."""
+    """(units, (unit id, block of rows)) -> (unit id, its Unit and all its blocks), for every unit."""
 
-    inventory: Artifact
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, blocks: beam.PCollection[tuple[int, bytes]]) -> beam.PCollection:
-        units = blocks.pipeline | "AllUnits" >> ReadUnits(self.inventory)
+    def expand(self, both: tuple[beam.PCollection[Unit], beam.PCollection[tuple[int, bytes]]]) -> beam.PCollection:
+        units, blocks = both
         named = units | "KeyUnits" >> beam.Map(lambda unit: (unit.id, unit)).with_output_types(tuple[int, Unit])
         return (named, blocks) | "UnitsAndBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
 
@@ -133,9 +139,13 @@ class Commit(beam.PTransform):
     def _write(self, group: tuple[str, Iterable[Part | dict]]) -> str:
         folder, values = group
         artifact = next(artifact for artifact in self.artifacts if artifact.url == folder)
-        parts, totals = [], []
+        parts: list[Part] = []
+        totals: list[dict[str, Any]] = []
         for value in values:
-            (parts if isinstance(value, Part) else totals).append(value)
+            if isinstance(value, Part):
+                parts.append(value)
+            else:
+                totals.append(value)
         units = {part.unit for part in parts}
         if len(units) != self.expected:
             raise artifacts.ArtifactError(f"{folder}: {len(units)} parts of {self.expected} were written")

@@ -9,7 +9,7 @@ import apache_beam as beam
 from sluice.transforms.artifacts import Artifact, Part, digest_of
 from sluice.transforms.inventory import SCHEMA, plan_units, units_to_table
 from sluice.transforms.records import Unit
-from sluice.transforms.stages import Commit
+from sluice.transforms.stages import Commit, Start
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TakeInventory(beam.PTransform):
         super().__init__()
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = pipeline | "Inputs" >> beam.Create([self.inputs]) | "Plan" >> beam.Map(self._write)
+        parts = pipeline | "Inputs" >> Start(self.inputs) | "Plan" >> beam.Map(self._write)
         return parts | Commit(artifacts=(self.inventory,), expected=1, config=self.config)
 
     def _write(self, inputs: Inputs) -> Part:

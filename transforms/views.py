@@ -19,11 +19,12 @@ class AccountingError(RuntimeError):
 
 @dataclass(frozen=True)
 class AuditedStep:
-    """A finished step. copies: its equal vectors or texts, if it looked for them; clusters: if it made any."""
+    """A finished step; with the last of its clusterings, and its equal vectors or texts, where it has any."""
 
     name: str
     scores: Artifact
     keep: Artifact
+    centroids: Artifact | None = None
     clusters: Artifact | None = None
     copies: Artifact | None = None
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 
 from sluice.models.vectors import COARSE, coarse
 from sluice.pipelines.report import AccountingError, make_report, summary
+from sluice.pipelines.status import status
 from sluice.transforms import probes
 from sluice.transforms.accounting import duplicate_ids
 from sluice.transforms.artifacts import ArtifactError
@@ -91,35 +93,34 @@ def test_removals_whose_neighbour_went_too_are_counted(finished, table):
 
 
 class Semdedup:
-    """What the semdedup step of the finished run saw, all in memory."""
+    """What a semdedup step saw, all in memory: near [n, n] are pairs above `limit`, own those of one cluster."""
 
-    def __init__(self, run: Path, report: dict, name: str = "02-semdedup"):
+    def __init__(self, run: Path, limit: float, *, name: str, clusters: str):
         points = coarse(fixed_bytes(whole(run, "embeddings", ["vector"])["vector"], "<i2"))
-        self.dots = (points @ points.T).astype(np.int64)
         copies = whole(run, f"steps/{name}/copies")["first_row"].combine_chunks()
-        clusters = whole(run, f"steps/{name}/clusters")["cluster"].combine_chunks()
-        self.representative = copies.is_null().to_numpy(False) & ~clusters.is_null().to_numpy(False)
-        self.cluster = clusters.fill_null(-1).to_numpy(zero_copy_only=False)
+        column = whole(run, f"steps/{name}/{clusters}")["cluster"].combine_chunks()
+        self.representative = copies.is_null().to_numpy(False) & ~column.is_null().to_numpy(False)
+        self.cluster = column.fill_null(-1).to_numpy(zero_copy_only=False)
         fate = np.array(decisions(run)["fate"].to_pylist())
-        self.removed, self.kept = fate == name, ~np.isin(fate, ["01-exact", name])
-        self.limit = report["steps"][1]["threshold"] * COARSE**2 + (0.5 if name.startswith("01") else -0.5)
-        # A target's threshold is the lowest score removed, a given one the highest kept.
-        self.near = (self.dots > self.limit) & self.representative[None]
+        self.removed, kept = fate == name, ~np.isin(fate, ["01-exact", name])
+        self.near = ((points @ points.T) > limit) & self.representative[None]
         np.fill_diagonal(self.near, False)
         self.own = self.cluster[:, None] == self.cluster[None]
+        self.covered = (self.near & self.own & kept[None]).any(axis=1)
 
 
 @pytest.fixture(scope="module")
 def semdedup(finished) -> Semdedup:
-    return Semdedup(finished.url, finished.report)
+    # The threshold of a target is the lowest score that was removed.
+    limit = finished.report["steps"][1]["threshold"] * COARSE**2 - 0.5
+    return Semdedup(finished.url, limit, name="02-semdedup", clusters="clusters")
 
 
 def test_removals_without_a_kept_neighbour_equal_a_search_of_all_pairs(finished, semdedup):
     found = finished.report["steps"][1]["coverage"]
     removed = semdedup.removed & semdedup.representative
-    covered = (semdedup.near & semdedup.own & semdedup.kept[None]).any(axis=1)
     assert (found["removed_checked"], found["estimate"]) == (removed.sum(), False)
-    assert found["without_kept_neighbour"] == (removed & ~covered).sum()
+    assert found["without_kept_neighbour"] == (removed & ~semdedup.covered).sum()
 
 
 def test_eta_equals_a_search_of_all_pairs(finished, semdedup, monkeypatch):
@@ -320,22 +321,30 @@ def test_an_unfinished_run_has_no_report(copy_of):
 # Another recipe -------------------------------------------------------------------------------------------------
 
 
-def test_vectors_without_texts_tokens_or_ids_have_a_report(finished, tmp_path):
+def test_vectors_alone_cut_at_a_threshold_with_clusters_that_are_split(finished, tmp_path):
     rows = [{"embedding": row["embedding"]} for row in finished.rows[:80]]
     source = write_jsonl(tmp_path / "corpus", rows, files=1)
-    report = run_d4(
-        source, tmp_path / "run", recipe="semdedup", keep=None, threshold="0.97", text="none", id=None, tokens=None
-    )
-    totals, step = report["totals"], report["steps"][0]
+    # A record has 44 bytes at 12 dimensions: no cluster may have more than 14.
+    step = {"step": "semdedup", "cut": {"threshold": "0.97"}, "bin_bytes": 44 * 14}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"steps": [step]}))
+    options = {"recipe": str(tmp_path / "recipe.yaml"), "text": "none", "clusters": "4"}
+    report = run_d4(source, tmp_path / "run", id=None, tokens=None, keep=None, **options)
+    totals, step, clustering = report["totals"], report["steps"][0], report["clusterings"][0]
     assert (totals["characters"], totals["tokens"], report["duplicate_ids"], report["length"]) == (0, None, None, None)
     assert step["threshold"] == pytest.approx(0.97, abs=1e-6)
+    assert [stage["stage"] for stage in status(str(tmp_path / "run"))["stages"]] == list(report["artifacts"])
+    split = sorted((tmp_path / "run/steps/01-semdedup").glob("split-*"))[-1].name
+    assert (clustering["split"]["clusters"] > 0, clustering["sizes"]["max"] <= 14) == (True, True)
+    assert clustering["non_empty"] <= 4 - clustering["split"]["clusters"] + clustering["split"]["parts"]
     # Above a threshold means above it: the limit that coverage and eta use is the cut's own.
-    found = Semdedup(tmp_path / "run", {"steps": [None, step]}, "01-semdedup")
+    found = Semdedup(tmp_path / "run", 0.97 * COARSE**2, name="01-semdedup", clusters=f"{split}/clusters")
     removed = found.removed & found.representative
-    covered = (found.near & found.own & found.kept[None]).any(axis=1)
     assert step["coverage"]["removed_checked"] == removed.sum() > 0
-    assert step["coverage"]["without_kept_neighbour"] == (removed & ~covered).sum()
+    assert step["coverage"]["without_kept_neighbour"] == (removed & ~found.covered).sum()
+    assert step["eta"]["found"] == (found.representative & (found.near & found.own).any(axis=1)).sum()
     example = report["examples"][0]
     assert example["text"] is None
     assert example["id"].startswith("shard-0.jsonl@")
-    assert "(no text)" in shown(summary(report))
+    page = shown(summary(report))
+    assert "(no text)" in page
+    assert "were split into" in page

@@ -166,7 +166,7 @@ def _batch(table: pa.Table, fields: Fields, *, place: str, first: int) -> Batch:
         ids: list[Any] = [f"{place}{row}" for row in range(first, first + table.num_rows)]
     else:
         ids = _values(_column(table, fields.id), faults)
-    vectors = None if fields.vector is None else _vectors(_column(table, fields.vector))
+    vectors: Any = None if fields.vector is None else _vectors(_column(table, fields.vector))
     columns = {name: _values(_column(table, name), faults) for name in fields.columns}
 
     def show(position: int) -> str:
