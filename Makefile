@@ -47,7 +47,7 @@ sample: | $(STAMP)
 	$(BIN)/sluice sample-corpus sample --documents 3000
 
 curate: $(STAMP) | sample
-	$(BIN)/sluice curate --input sample --run runs/sample --recipe d4 --keep 0.5
+	$(BIN)/sluice curate --input sample --id id --run runs/sample --recipe d4 --keep 0.5
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)

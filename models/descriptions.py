@@ -13,6 +13,14 @@ def _family(directory: str) -> Any:
     return embedder._family(checkpoints.read_config(directory).get("model_type"))
 
 
+def check_model(directory: str) -> None:
+    """Raises ValueError or FileNotFoundError unless a directory looks like a model that can be loaded."""
+    _family(directory)
+    weights = Path(directory) / checkpoints.WEIGHTS
+    if not weights.is_file():
+        raise FileNotFoundError(f"{directory} is not a model directory: it has no {checkpoints.WEIGHTS}")
+
+
 def load_tokenizer(directory: str) -> Any:
     """The tokenizer of a model directory: tokenize, count, recipe."""
     return importlib.import_module(f"sluice.models.tokenizers.{_family(directory).TOKENIZER}").load(directory)

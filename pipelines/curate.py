@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
+from sluice.models import descriptions
+from sluice.pipelines.finished import RECIPE, read_recipe
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report
 from sluice.pipelines.runner import Timing, run_stages
 from sluice.pipelines.stages import Run
 from sluice.transforms import storage
-
-RECIPE = "recipe.yaml"
 
 
 def curate(
@@ -52,7 +52,10 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
     if not run.units:
         raise ValueError("the inputs hold no units")
     if recipe.clustered and run.embedder is not None:
-        _ = run.model
+        descriptions.check_model(run.model)
+    kind, name = recipe.counting
+    if kind == "tokenizer":
+        storage.info(name)
     place = storage.join(run.url, RECIPE)
     before = _flat(yaml.safe_load(storage.read_bytes(place))) if storage.exists(place) else {}
     now = _flat(yaml.safe_load(recipe.to_yaml()))
@@ -71,8 +74,4 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
 
 def open_run(url: str) -> Run:
     """The run in a directory, with the recipe it was made with. Raises FileNotFoundError."""
-    try:
-        text = storage.read_bytes(storage.join(url, RECIPE))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{url} is not a run directory: it has no {RECIPE}") from None
-    return Run(url, Recipe.model_validate(yaml.safe_load(text)))
+    return Run(url, read_recipe(url))

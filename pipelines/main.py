@@ -76,7 +76,9 @@ def _command(commands: "argparse._SubParsersAction", name: str, text: str) -> ar
 def _add_curate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--run", required=True, metavar="DIR", help="run directory: a local path or an fsspec URL")
     recipes = "; ".join(f"{name}: {text}" for name, text in PRESETS.items())
-    command.add_argument("--recipe", default="d4", help=f"a YAML file or one of these (default: d4). {recipes}")
+    command.add_argument(
+        "--recipe", default="d4", help=f"a YAML file or one of these (default: d4). {recipes}".replace("%", "%%")
+    )
     command.add_argument(
         "--prepare",
         action="store_true",
@@ -86,7 +88,7 @@ def _add_curate(command: argparse.ArgumentParser) -> None:
     for option in OPTIONS:
         settings: dict = {"help": option.help.replace("%", "%%"), "dest": option.name}
         if option.many:
-            settings |= {"action": "append", "required": True}
+            settings |= {"action": "extend", "nargs": "+", "required": True, "metavar": option.metavar}
         else:
             settings["type"] = option.type
         if option.choices:

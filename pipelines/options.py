@@ -1,6 +1,7 @@
 """The options of a curation, once: for the command line, for Python, and for templates."""
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ class Option:
 
 
 OPTIONS = (
-    Option("input", "files, directories, globs, any fsspec URL (gs://...); may be given more than once", "input", ("input", "paths"), metavar="PATH", many=True),
+    Option("input", "files, directories, globs, any fsspec URL (gs://...); one or several", "input", ("input", "paths"), metavar="PATH", many=True),
     Option("format", "jsonl, parquet, warc or text; default: told by the files' names", "input", ("input", "format")),
     Option("text", "field of the text; dots reach into nested objects; 'none' when vectors are given and there is no text (default: text)", "input", ("input", "text"), metavar="FIELD"),
     Option("id", "field of the identity; default: the place in the input (path and offset or row)", "input", ("input", "id"), metavar="FIELD"),
@@ -79,7 +80,8 @@ def build_recipe(*, recipe: str = "d4", inputs: Sequence[str] = (), **options: A
         raise ValueError(f"unknown option {unknown[0]}{_suggest(unknown[0], list(BY_NAME))}")
     given = {name: value for name, value in options.items() if value is not None}
     if inputs:
-        given["input"] = tuple(inputs)
+        # Absolute, so that a run can be gone on with from any folder.
+        given["input"] = tuple(path if "://" in path else os.path.abspath(path) for path in inputs)
     data: dict[str, Any] = {}
     from_file = recipe.endswith((".yaml", ".yml"))
     if from_file:

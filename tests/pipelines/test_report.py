@@ -103,7 +103,7 @@ class Semdedup:
         self.cluster = column.fill_null(-1).to_numpy(zero_copy_only=False)
         fate = np.array(decisions(run)["fate"].to_pylist())
         self.removed, kept = fate == name, ~np.isin(fate, ["01-exact", name])
-        self.near = ((points @ points.T) > limit) & self.representative[None]
+        self.near = ((points @ points.T).astype(np.int64) > limit) & self.representative[None]
         np.fill_diagonal(self.near, False)
         self.own = self.cluster[:, None] == self.cluster[None]
         self.covered = (self.near & self.own & kept[None]).any(axis=1)

@@ -1,0 +1,87 @@
+"""The command line: help that works, and one clear line for every misuse, before any work starts."""
+
+import json
+
+import pytest
+
+from sluice.pipelines.main import main
+from tests.pipelines.corpora import fates, kept_ids, make_rows, run_d4, write_jsonl
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> str:
+    return write_jsonl(tmp_path_factory.mktemp("corpus"), make_rows(120))
+
+
+@pytest.mark.parametrize("command", ["", "curate", "stage", "explain", "preview", "status", "sample-corpus"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), "--help"])
+    assert stopped.value.code == 0
+    assert "usage: sluice" in capsys.readouterr().out
+
+
+def test_the_command_line_does_what_the_function_does(source, tmp_path, capsys):
+    options = ["--id", "id", "--vector", "embedding", "--tokens", "column:tokens", "--clusters", "6", "--keep", "0.5"]
+    assert main(["curate", "--input", source, "--run", str(tmp_path / "run"), *options]) == 0
+    shown = capsys.readouterr().out
+    run_d4(source, tmp_path / "other")
+    assert fates(tmp_path / "run") == fates(tmp_path / "other")
+    assert "02-semdedup" in shown and "kept" in shown
+
+
+def test_stages_one_by_one_end_like_the_whole(source, tmp_path):
+    run = str(tmp_path / "run")
+    options = ["--input", source, "--id", "id", "--recipe", "random", "--keep", "0.3"]
+    assert main(["curate", *options, "--run", run, "--prepare"]) == 0
+    assert main(["stage", "documents", "--run", run]) == 1  # the inventory comes first
+    for stage in ("inventory", "documents", "01-random/scores", "01-random/keep", "decisions", "corpus", "report"):
+        assert main(["stage", stage, "--run", run]) == 0
+    assert len(kept_ids(run)) == 36
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["totals"]["kept"] == 36
+
+
+MISUSES = [
+    (["--keep", "1.5"], "--keep is a share above 0 and at most 1, not 1.5"),
+    (["--keep", "half"], "--keep must be a number, not 'half'"),
+    (["--keep", "0.5", "--keep-tokens", "10"], "give one of --keep, --keep-tokens"),
+    (["--keep-tokens", "lots"], "--keep-tokens must be a number like 10B"),
+    (["--eps", "0.1"], "recipe d4 takes --keep or --keep-tokens"),
+    (["--recipe", "d5"], "recipe must be one of d4, semdedup"),
+    (["--recipe", "missing.yaml"], "recipe missing.yaml"),
+    (["--recipe", "semdedup", "--rule", "greedy"], "rule greedy takes a threshold or eps only"),
+    (["--recipe", "random", "--keep-tokens", "10"], "nothing counts tokens"),
+    (["--recipe", "random", "--order", "easy"], "--order easy has no step to act on"),
+    (["--clusters", "many"], "--clusters must be a whole number or auto, not 'many'"),
+    (["--clusters", "0"], "clusters must be from 1"),
+    (["--max-reject-share", "2"], "input.max_reject_share"),
+    (["--text", "none"], "neither a text field nor a vector field"),
+    (["--kepe", "0.5"], "unknown option --kepe; did you mean --keep?"),
+    (["--runer", "FlinkRunner"], "unknown option --runer; did you mean --runner?"),
+    (["--model", "/nowhere"], "/nowhere"),
+    (["--format", "xml"], "xml"),
+    (["--tokens", "tokenizer-that-is-not-there.json"], "tokenizer-that-is-not-there.json"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MISUSES, ids=[" ".join(options) for options, _ in MISUSES])
+def test_misuse_is_one_clear_line_and_leaves_nothing_behind(source, tmp_path, capsys, options, message):
+    assert main(["curate", "--input", source, "--run", str(tmp_path / "run"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_input_that_is_not_there_is_named(tmp_path, capsys):
+    assert main(["curate", "--input", str(tmp_path / "nothing"), "--run", str(tmp_path / "run")]) == 2
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_a_directory_that_is_no_run_is_named(tmp_path, capsys):
+    assert main(["stage", "documents", "--run", str(tmp_path)]) == 2
+    assert "is not a run directory" in capsys.readouterr().err
+
+
+def test_another_commands_flags_are_refused(tmp_path, capsys):
+    assert main(["status", str(tmp_path), "--keep", "0.5"]) == 2
+    assert "does not take --keep 0.5" in capsys.readouterr().err
