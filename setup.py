@@ -32,6 +32,8 @@ REQUIRES = [
     "fastwarc>=2,<3",
     "resiliparse>=2,<3",
     "google-crc32c>=1.5",
+    "threadpoolctl>=3.5",
+    "tokenizers>=0.21",
 ]
 
 setup(

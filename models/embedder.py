@@ -149,8 +149,12 @@ class Embedder:
         import jax.numpy as jnp
 
         if self._config.cache is not None:
-            folder = Path(self._config.cache).expanduser() / _processor()
-            jax.config.update("jax_compilation_cache_dir", str(folder))
+            from jax.experimental.compilation_cache import compilation_cache
+
+            folder = str(Path(self._config.cache).expanduser() / _processor())
+            if jax.config.values["jax_compilation_cache_dir"] != folder:
+                jax.config.update("jax_compilation_cache_dir", folder)
+                compilation_cache.reset_cache()  # JAX settles at its first compilation whether there is a cache
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         # On a CPU a batch's activations should stay in cache, and a second batch uses the cores that the first leaves
         # idle between its products. An accelerator wants few large batches.
@@ -183,7 +187,10 @@ def load(config: EmbedderConfig) -> Embedder:
 
     Raises FileNotFoundError for a file that is not there, ValueError for a model this project cannot run faithfully.
     """
-    return Embedder(config)
+    try:
+        return Embedder(config)
+    except KeyError as error:
+        raise ValueError(f"{config.model}: the configuration has no {error}") from error
 
 
 def families() -> list[str]:

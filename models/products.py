@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sluice.models.parallel import parallel
+
 BLOCK = 4096
 Nearest = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -19,15 +21,21 @@ def nearest(points: np.ndarray, centroids: np.ndarray, *, engine: str | None = N
     """float32 [n, d], float32 [k, d] -> (index int32 [n], dot int32 [n]) of the largest product; ties: lowest index."""
     if not len(centroids):
         raise ValueError("there are no centroids")
-    compute = ENGINES[engine or default_engine()]
+    engine = engine or default_engine()
+    compute = ENGINES[engine](centroids)
     index = np.empty(len(points), np.int32)
     dots = np.empty(len(points), np.int32)
     # A block's products should stay near the cache's size, whatever the number of centroids.
-    block = int(np.clip((1 << 22) // len(centroids), 256, BLOCK))
-    prepared = compute(centroids)
-    for start in range(0, len(points), block):
-        stop = min(start + block, len(points))
-        index[start:stop], dots[start:stop] = prepared(points[start:stop])
+    block = int(np.clip((1 << 21) // len(centroids), 256, BLOCK))
+
+    def fill(start: int) -> None:
+        rows = slice(start, start + block)
+        index[rows], dots[rows] = compute(points[rows])
+
+    starts = range(0, len(points), block)
+    # The other engines have threads of their own.
+    for _ in parallel(fill, starts) if engine == "numpy" else map(fill, starts):
+        pass
     return index, dots
 
 

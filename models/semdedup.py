@@ -5,12 +5,20 @@ earlier members that are kept; `components` keeps the first of every connected c
 change nothing; ties go to the earliest member.
 """
 
+import functools
+
 import numpy as np
 
 # Below every dot product: there is no earlier member, and nothing to remove the document for.
 NO_NEIGHBOUR = np.int32(-(2**31))
 RULES = ("official", "greedy", "components")
-TILE = 2048
+TILE = 1024
+
+
+@functools.cache
+def not_earlier(tile: int) -> np.ndarray:
+    """bool [tile, tile]: True where the column does not come before the row."""
+    return ~np.tri(tile, tile, k=-1, dtype=bool)
 
 
 def nearest_earlier(points: np.ndarray, *, tile: int = TILE) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +36,7 @@ def nearest_earlier(points: np.ndarray, *, tile: int = TILE) -> tuple[np.ndarray
             rows = points[first : min(first + tile, stop)]
             products = columns @ rows.T
             if first + len(rows) > start:
-                products[np.triu_indices(len(columns), k=0, m=len(rows))] = -np.inf
+                np.copyto(products, -np.inf, where=not_earlier(tile)[: len(columns), : len(rows)])
             index = products.argmax(axis=1)
             values = np.take_along_axis(products, index[:, None], axis=1)[:, 0]
             # Strictly greater: of equals, the earliest stays.

@@ -10,6 +10,7 @@ import apache_beam as beam
 import numpy as np
 
 from sluice.models import semdedup
+from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, FULL, coarse
 from sluice.transforms import progress, storage
@@ -84,9 +85,9 @@ class ScoreBin(beam.DoFn):
         order = np.lexsort((records["row"], units, records["tie"], records["priority"], clusters))
         results = np.empty(len(order), RESULT)
         bounds = np.searchsorted(clusters[order], np.arange(bin.first, bin.last + 1))
-        for start, stop in itertools.pairwise(bounds):
-            if start == stop:
-                continue
+
+        def score(cluster: tuple[int, int]) -> None:
+            start, stop = cluster
             members = order[start:stop]
             dots, where = semdedup.score(
                 self._points(records["vector"][members]), rule=self.rule.rule, threshold=self.rule.threshold
@@ -96,7 +97,12 @@ class ScoreBin(beam.DoFn):
             known = where >= 0
             block["neighbour_unit"] = np.where(known, units[members[where]], NONE)
             block["neighbour_row"] = np.where(known, records["row"][members[where]], NONE)
-            progress.add("scores", int(stop - start))
+            progress.add("scores", stop - start)
+
+        for _ in parallel(
+            score, ((start, stop) for start, stop in itertools.pairwise(bounds.tolist()) if stop > start)
+        ):
+            pass
         return results[np.lexsort((results["row"], results["unit"]))]
 
     def _points(self, vectors: np.ndarray) -> np.ndarray:

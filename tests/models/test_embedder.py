@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from sluice.models import checkpoints
 from sluice.models.default_model import default_model_dir
@@ -21,6 +22,17 @@ WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "a
 def some_texts(n, longest, seed=0):
     chosen = random.Random(seed)
     return [" ".join(chosen.choices(WORDS, k=chosen.randint(0, longest))) for _ in range(n)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs(tmp_path_factory):
+    """Most tests load the same model again: compile each of its programs once."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module", params=families())
@@ -102,7 +114,7 @@ def test_the_recipe_is_json_and_names_what_decides_the_vectors(embedder, directo
 
 
 def test_bfloat16_stays_close_to_float32(embedder, directory):
-    texts = some_texts(20, 20)
+    texts = some_texts(20, 3)
     low = load(EmbedderConfig(directory, dtype="bfloat16")).embed(texts)
     assert (low * embedder.embed(texts)).sum(axis=1).min() > 0.99
     assert low.dtype == np.float32
@@ -163,6 +175,14 @@ def test_a_configuration_that_does_not_fit_is_refused(copy, changes, message):
         load(EmbedderConfig(str(copy)))
 
 
+def test_a_configuration_that_lacks_a_setting_is_refused_naming_it(copy):
+    config = json.loads((copy / "config.json").read_text())
+    del config["layer_norm_eps"]
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="layer_norm_eps"):
+        load(EmbedderConfig(str(copy)))
+
+
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 def test_the_configured_activation_is_used(copy, activation):
     from sluice.models.embedders.bert import ACTIVATIONS
@@ -205,12 +225,14 @@ def test_a_wrong_option_is_refused_when_the_configuration_is_made(wrong):
         EmbedderConfig("somewhere", **wrong)
 
 
-def test_compiled_programs_are_kept_where_asked(copy, tmp_path):
-    load(EmbedderConfig(str(copy), cache=str(tmp_path / "programs"))).embed(["the fox"])
+def test_compiled_programs_are_kept_where_asked_even_late_in_a_process(copy, tmp_path):
+    before = jax.config.jax_compilation_cache_dir
     try:
+        load(EmbedderConfig(str(copy), cache=str(tmp_path / "programs"))).embed(["the fox"])
         assert any((tmp_path / "programs").rglob("*-cache"))
     finally:
-        jax.config.update("jax_compilation_cache_dir", None)
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
 
 
 def test_minilm_gives_the_reference_vectors(minilm):

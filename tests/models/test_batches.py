@@ -1,0 +1,30 @@
+"""Batches hold every text once, in shapes that depend on its own length alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.models.batches import bucket_lengths, plan_batches
+
+
+def test_bucket_lengths_are_few_and_end_at_the_longest():
+    assert bucket_lengths(256) == [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 240, 256]
+    assert bucket_lengths(20) == [16, 20]
+    assert bucket_lengths(3) == [3]
+
+
+@given(st.lists(st.integers(2, 256), max_size=200), st.integers(1, 2000))
+def test_every_text_is_in_one_batch_of_its_own_bucket(lengths, tokens):
+    buckets = bucket_lengths(256)
+    planned = list(plan_batches(np.array(lengths, np.int32), buckets, tokens=tokens))
+    assert sorted(int(row) for batch in planned for row in batch.rows) == list(range(len(lengths)))
+    for batch in planned:
+        assert 1 <= len(batch.rows) <= batch.size == max(1, tokens // batch.length)
+        for row in batch.rows:
+            assert batch.length == min(bucket for bucket in buckets if bucket >= lengths[row])
+
+
+def test_a_text_longer_than_every_bucket_is_refused():
+    with pytest.raises(ValueError, match="300 tokens"):
+        list(plan_batches(np.array([300]), bucket_lengths(256), tokens=512))
