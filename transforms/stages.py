@@ -106,7 +106,7 @@ class WriteGathered(WriteUnit):
 class GatherByUnit(beam.PTransform):
     """(units, (unit id, block of rows)) -> (unit id, its Unit and all its blocks), for every unit."""
 
-    def expand(self, both: tuple[beam.PCollection[Unit], beam.PCollection[tuple[int, bytes]]]) -> beam.PCollection:
+    def expand(self, both: Any) -> beam.PCollection:
         units, blocks = both
         named = units | "KeyUnits" >> beam.Map(lambda unit: (unit.id, unit)).with_output_types(tuple[int, Unit])
         return (named, blocks) | "UnitsAndBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
