@@ -81,11 +81,12 @@ class Report:
         self.tallies = [StepTally(number, step) for number, step in enumerate(self.steps)]
         self.sample = Sample(self.sources.documents.manifest["rows"], seed)
         self.examples = Examples(len(self.steps), seed)
+        gatherers: list[Any] = [*self.tallies, self.sample, self.examples]
         records = {part["unit"]: part["stats"]["records"] for part in self.sources.documents.manifest["parts"]}
         with Ledger(records) as ledger:
             for view in views(self.sources, self.totals):
                 ledger.add(view.unit, view.rows, fate=view.fate, neighbours=view.neighbours, linked=view.linked)
-                for gatherer in (*self.tallies, self.sample, self.examples):
+                for gatherer in gatherers:
                     gatherer.add(view)
             gone = ledger.removed_neighbours(len(self.steps))
             steps = [self._step(number, ledger, int(gone[number])) for number in range(len(self.steps))]
