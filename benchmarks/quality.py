@@ -172,7 +172,7 @@ def planted(shared: Path, work: Path) -> str:
     found = [
         f"## planted: {len(truth):,} documents, {len(truth) - len(set(groups.values())):,} removable\n",
         measure.table(header, rows),
-        "\nShare of pairs found, by kind; then how many that have no duplicate were removed (a hard negative looks like one):\n",
+        "\nShare of pairs found, by kind; then how many without a duplicate were removed (hard negatives look like one):\n",
         measure.table(["", *(kind.replace("_", " ") for kind in (*kinds, *ALONE))], by_kind),
     ]
     return "\n".join(found)
