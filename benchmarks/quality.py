@@ -172,7 +172,7 @@ def planted(shared: Path, work: Path) -> str:
     found = [
         f"## planted: {len(truth):,} documents, {len(truth) - len(set(groups.values())):,} removable\n",
         measure.table(header, rows),
-        "\nShare of pairs found, by kind; then how many without a duplicate were removed (hard negatives look like one):\n",
+        "\nShare of pairs found, by kind; then how many were removed that have no duplicate:\n",
         measure.table(["", *(kind.replace("_", " ") for kind in (*kinds, *ALONE))], by_kind),
     ]
     return "\n".join(found)
@@ -188,7 +188,10 @@ def dups(shared: Path, work: Path) -> str:
             here = {one: group for one, group in groups.items() if sources[one] == source}
             rows[source].append((name, *judge(here, kept).cells(), f"{judge(here, control).f1:.3f}"))
     found = [f"## dups: {len(groups):,} documents\n"]
-    found.append("The sources are curated together, as one corpus. A document in no published group counts as unique.")
+    found.append(
+        "The sources are curated together, as one corpus, and so is the control: it removes as many of the whole. A "
+        "document in no published group counts as unique."
+    )
     for source, lines in rows.items():
         here = {one: group for one, group in groups.items() if sources[one] == source}
         found.append(f"\n### {source}: {len(here):,} documents, {judge(here, set(here)).removable:,} removable\n")
