@@ -169,6 +169,8 @@ def main() -> None:
         options.documents, options.dimension, options.clusters = [20_000], 64, 100
     sizes = [*options.documents, *([options.growth] if options.growth else [])]
     print(measure.machine())
+    if options.quick:
+        print("A check that everything runs: at this size starting 13 jobs is nearly all of Sluice's time.")
     totals = {}
     for documents in sizes:
         # In TMPDIR: some 6 KB a document at 384 dimensions.

@@ -1,19 +1,24 @@
 """Spherical k-means on the integer grid: exact sums, so the same sample gives the same centroids everywhere.
 
-Lloyd's algorithm as faiss runs it for SemDeDup and D4 (arXiv 2303.09540, 2308.12284: 20 iterations, centroids
-renormalised after every update), except that the first half of the iterations sees a quarter of the sample: centroids
-far from settled learn little from more points (benchmarks/d4.py compares the objective with faiss's).
+Lloyd's algorithm as faiss runs it for SemDeDup and D4 (arXiv 2303.09540, 2308.12284: centroids renormalised after every
+update), except that of `iterations` (20 there) the first half sees a quarter of the sample, and a quarter as many see all
+of it: centroids far from settled learn little from more points, and settled ones hardly move. benchmarks/d4.py compares the
+objective with that of faiss's 20 iterations.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from sluice.models.parallel import parallel
 from sluice.models.products import nearest
 from sluice.models.vectors import COARSE, normalise_centroids
 
 # An iteration that improves the objective by less than this share of it is the last one of its half.
 GAIN = 5e-4
+# So many whole numbers of at most 4,096 add up exactly in float32.
+EXACT_ROWS = 4096
 
 
 @dataclass
@@ -47,7 +52,7 @@ def train(points: np.ndarray, k: int, *, iterations: int = 20) -> Clustering:
     result = Clustering(centroids=_first_distinct(points, k))
     k = len(result.centroids)
     quarter = max(len(points) // 4, min(len(points), 16 * k))
-    for stage, rounds in ((points[:quarter], iterations // 2), (points, iterations - iterations // 2)):
+    for stage, rounds in ((points[:quarter], -(-iterations // 2)), (points, -(-iterations // 4))):
         sizes = _lloyd(stage, result, rounds)
         result.imbalance = float(k * np.square(sizes, dtype=np.float64).sum() / len(stage) ** 2)
     return result
@@ -107,13 +112,18 @@ def _refill(points: np.ndarray, result: Clustering, *, labels: np.ndarray, dots:
 
 def add_by_label(sums: np.ndarray, points: np.ndarray, which: np.ndarray, labels: np.ndarray, *, sign: int = 1) -> None:
     """sums[labels[i]] += sign * points[i] for i in `which`, exactly (int64)."""
-    for start in range(0, len(which), 16384):
-        rows = which[start : start + 16384]
-        rows = rows[np.argsort(labels[rows], kind="stable")]
-        sorted_labels = labels[rows]
-        starts = np.flatnonzero(np.r_[True, sorted_labels[1:] != sorted_labels[:-1]])
-        # 16,384 values of at most 4,096 stay far below 2**31.
-        sums[sorted_labels[starts]] += sign * np.add.reduceat(points[rows].astype(np.int32), starts, axis=0)
+    rows = which[np.argsort(labels[which], kind="stable")]
+    found = labels[rows]
+    bounds = np.flatnonzero(np.r_[True, found[1:] != found[:-1], True]) if len(rows) else np.zeros(1, int)
+
+    def add(members: tuple[int, int]) -> None:
+        first, last = members
+        for start in range(first, last, EXACT_ROWS):
+            part = points[rows[start : min(start + EXACT_ROWS, last)]]
+            sums[found[first]] += sign * part.sum(axis=0).astype(np.int64)
+
+    for _ in parallel(add, itertools.pairwise(bounds.tolist())):
+        pass
 
 
 def _first_distinct(points: np.ndarray, k: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 # Below every dot product: there is no earlier member, and nothing to remove the document for.
 NO_NEIGHBOUR = np.int32(-(2**31))
 RULES = ("official", "greedy", "components")
-TILE = 1024
+TILE = 512
 
 
 @functools.cache

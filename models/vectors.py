@@ -8,9 +8,13 @@ import hashlib
 
 import numpy as np
 
+from sluice.models.parallel import parallel
+
 FULL = 32512
 COARSE = FULL // 8
 EXACT_FLOAT32 = 1 << 24
+# Rows handled at a time: their float64 copies stay in the cache.
+ROWS = 512
 
 
 def quantise(vectors: np.ndarray) -> np.ndarray:
@@ -18,14 +22,23 @@ def quantise(vectors: np.ndarray) -> np.ndarray:
 
     Raises ValueError for a zero or non-finite row, naming the first one.
     """
-    wide = np.asarray(vectors, dtype=np.float64)
-    if wide.ndim != 2:
-        raise ValueError(f"vectors must be a matrix, not of shape {wide.shape}")
-    norms = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
-    if len(bad):
-        raise ValueError(f"row {bad[0]} of {len(wide)} is zero or not finite")
-    return np.rint(wide * (FULL / norms)[:, None]).astype(np.int16)
+    given = np.asarray(vectors)
+    if given.ndim != 2:
+        raise ValueError(f"vectors must be a matrix, not of shape {given.shape}")
+    stored = np.empty(given.shape, np.int16)
+
+    def fill(start: int) -> None:
+        wide = given[start : start + ROWS].astype(np.float64)
+        norms = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+        bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+        if len(bad):
+            raise ValueError(f"row {start + bad[0]} of {len(given)} is zero or not finite")
+        wide *= (FULL / norms)[:, None]
+        stored[start : start + ROWS] = np.rint(wide, out=wide)
+
+    for _ in parallel(fill, range(0, len(given), ROWS)):
+        pass
+    return stored
 
 
 def coarse(vectors: np.ndarray) -> np.ndarray:

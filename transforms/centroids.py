@@ -11,12 +11,15 @@ import pyarrow as pa
 
 from sluice.models import assign, kmeans
 from sluice.models.hashing import seeded
+from sluice.models.parallel import parallel
 from sluice.models.vectors import coarse
 from sluice.transforms import progress, storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.records import Unit
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import fixed_bytes, survivors, to_fixed
+
+SAMPLE_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,18 @@ def read_sample(artifact: Artifact, parts: Iterable[Part]) -> np.ndarray:
         with storage.local_copy(artifact.path(part.unit)) as path:
             tables.append(pa.parquet.read_table(path))  # type: ignore[attr-defined]
     tables = [table for table in tables if len(table)]
-    tickets = np.concatenate([table["ticket"].to_numpy() for table in tables])
-    order = np.argsort(tickets, kind="stable")
-    points = np.concatenate([fixed_bytes(table["vector"], "<i2") for table in tables])
+    order = np.argsort(np.concatenate([table["ticket"].to_numpy() for table in tables]), kind="stable")
+    stored = np.concatenate([fixed_bytes(table["vector"], "<i2") for table in tables])
     del tables
-    return coarse(points[order])
+    points = np.empty(stored.shape, np.float32)
+
+    def fill(start: int) -> None:
+        rows = order[start : start + SAMPLE_ROWS]
+        points[start : start + SAMPLE_ROWS] = coarse(stored[rows])
+
+    for _ in parallel(fill, range(0, len(order), SAMPLE_ROWS)):
+        pass
+    return points
 
 
 class TrainCentroids(beam.DoFn):

@@ -49,35 +49,52 @@ class Ranked:
         return positions, keys, weights, documents, score
 
 
+# The boundary travels with the counts, so that one grouping a pass does: (0, (boundary so far, rows as bytes)).
+Counted = tuple[int, tuple[Boundary, bytes]]
+
+
 class CountDigits(beam.DoFn):
-    """Unit, boundary so far -> its histogram of the next digit, int64 bytes."""
+    """Unit, boundary so far -> its histogram of the next digit, int64 bytes; nothing when everything fits."""
 
     def __init__(self, ranked: Ranked):
         self.ranked = ranked
 
-    def process(self, unit: Unit, boundary: Boundary) -> Iterable[bytes]:
+    def process(self, unit: Unit, boundary: Boundary) -> Iterable[Counted]:
+        block = b""
         if not boundary.everything:
-            _, keys, weights, _, _ = self.ranked.read(unit.id)
-            yield select.histogram(keys, weights, boundary).tobytes()
+            keys, weights = self.ranked.read(unit.id)[1:3]
+            block = select.histogram(keys, weights, boundary).tobytes()
+        yield 0, (boundary, block)
 
 
-class SendCandidates(beam.DoFn):
+class SendCandidates(CountDigits):
     """Unit, boundary with all its digits -> the documents that share them, CANDIDATE bytes."""
 
-    def __init__(self, ranked: Ranked):
-        self.ranked = ranked
-
-    def process(self, unit: Unit, boundary: Boundary) -> Iterable[bytes]:
+    def process(self, unit: Unit, boundary: Boundary) -> Iterable[Counted]:
+        block = b""
         if not boundary.everything:
-            _, keys, weights, _, _ = self.ranked.read(unit.id)
-            yield select.candidates(keys, weights, boundary).tobytes()
+            keys, weights = self.ranked.read(unit.id)[1:3]
+            block = select.candidates(keys, weights, boundary).tobytes()
+        yield 0, (boundary, block)
 
 
-def _add(blocks: Iterable[bytes]) -> bytes:
+def add_histograms(counts: Iterable[tuple[Boundary, bytes]]) -> tuple[Boundary, bytes]:
     total = np.zeros(select.DIGITS, np.int64)
-    for block in blocks:
-        total += np.frombuffer(block, np.int64)
-    return total.tobytes()
+    boundary = Boundary(0)
+    for boundary, block in counts:
+        if block:
+            total += np.frombuffer(block, np.int64)
+    return boundary, total.tobytes()
+
+
+def narrow(counted: Counted) -> Boundary:
+    boundary, total = counted[1]
+    return select.narrow(boundary, np.frombuffer(total, np.int64))
+
+
+def settle(sent: tuple[int, Iterable[tuple[Boundary, bytes]]]) -> Boundary:
+    found = list(sent[1])
+    return select.settle(found[0][0], np.frombuffer(b"".join(block for _, block in found), select.CANDIDATE))
 
 
 class FindBoundary(beam.PTransform):
@@ -87,27 +104,20 @@ class FindBoundary(beam.PTransform):
         self.ranked, self.target = ranked, target
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[Boundary]:
-        boundary = units.pipeline | "NoBoundary" >> beam.Create([Boundary(self.target)])
+        boundary: Any = Boundary(self.target)
         for number in range(self.ranked.scale.passes + select.TIE_PASSES):
-            totals = (
+            boundary = (
                 units
-                | f"Count{number}"
-                >> beam.ParDo(CountDigits(self.ranked), beam.pvalue.AsSingleton(boundary)).with_output_types(bytes)
-                | f"Add{number}" >> beam.CombineGlobally(_add)
+                | f"Count{number}" >> beam.ParDo(CountDigits(self.ranked), boundary).with_output_types(Counted)
+                | f"Add{number}" >> beam.CombinePerKey(add_histograms)
+                | f"Narrow{number}" >> beam.Map(narrow).with_output_types(Boundary)
             )
-            boundary = boundary | f"Narrow{number}" >> beam.Map(
-                lambda found, block: select.narrow(found, np.frombuffer(block, np.int64)),
-                beam.pvalue.AsSingleton(totals),
-            )
-        left = (
+            boundary = beam.pvalue.AsSingleton(boundary)
+        return (
             units
-            | "Candidates"
-            >> beam.ParDo(SendCandidates(self.ranked), beam.pvalue.AsSingleton(boundary)).with_output_types(bytes)
-            | "JoinCandidates" >> beam.CombineGlobally(b"".join)
-        )
-        return boundary | "Settle" >> beam.Map(
-            lambda found, block: select.settle(found, np.frombuffer(block, select.CANDIDATE)),
-            beam.pvalue.AsSingleton(left),
+            | "SendCandidates" >> beam.ParDo(SendCandidates(self.ranked), boundary).with_output_types(Counted)
+            | "GroupCandidates" >> beam.GroupByKey()
+            | "Settle" >> beam.Map(settle).with_output_types(Boundary)
         )
 
 
