@@ -44,7 +44,7 @@ $(STAMP): setup.py constraints.txt
 	@touch $@
 
 sample: | $(STAMP)
-	$(BIN)/sluice sample-corpus sample --documents 3000
+	$(BIN)/sluice sample-corpus sample --documents 2000
 
 curate: $(STAMP) | sample
 	$(BIN)/sluice curate --input sample --id id --run runs/sample --recipe d4 --keep 0.5

@@ -1,9 +1,9 @@
 """Spherical k-means on the integer grid: exact sums, so the same sample gives the same centroids everywhere.
 
-Lloyd's algorithm as faiss runs it for SemDeDup and D4 (arXiv 2303.09540, 2308.12284: centroids renormalised after every
-update), except that of `iterations` (20 there) the first half sees a quarter of the sample, and a quarter as many see all
-of it: centroids far from settled learn little from more points, and settled ones hardly move. benchmarks/d4.py compares the
-objective with that of faiss's 20 iterations.
+Lloyd's algorithm as faiss runs it for SemDeDup and D4 (arXiv 2303.09540, 2308.12284: centroids renormalised after
+every update), except that of `iterations` (20 there) the first half sees a quarter of the sample, and a quarter as many
+see all of it: centroids far from settled learn little from more points, and settled ones hardly move. benchmarks/d4.py
+compares the objective with that of faiss's 20 iterations.
 """
 
 import itertools

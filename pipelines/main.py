@@ -1,6 +1,6 @@
 """The command line.
 
-    sluice sample-corpus sample --documents 3000
+    sluice sample-corpus sample --documents 2000
     sluice curate --input sample --run runs/first --recipe d4 --keep 0.5
     sluice explain runs/first DOCUMENT
     sluice curate --input gs://bucket/corpus --run gs://bucket/runs/first --keep-tokens 10B \\
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         prog="sluice",
         description="Makes language-model training corpora smaller and better: near-duplicates in meaning go, then the "
         "over-represented rest, to an exact target.",
-        epilog="Try: sluice sample-corpus sample --documents 3000, then sluice curate --input sample --run runs/first",
+        epilog="Try: sluice sample-corpus sample --documents 2000, then sluice curate --input sample --run runs/first",
         allow_abbrev=False,
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -79,12 +79,14 @@ class SendCandidates(CountDigits):
 
 
 def add_histograms(counts: Iterable[tuple[Boundary, bytes]]) -> tuple[Boundary, bytes]:
+    """Every count of a pass has the same boundary; an empty list (a combiner's start) has none that matters."""
     total = np.zeros(select.DIGITS, np.int64)
-    boundary = Boundary(0)
+    common = Boundary(0)
     for boundary, block in counts:
+        common = boundary
         if block:
             total += np.frombuffer(block, np.int64)
-    return boundary, total.tobytes()
+    return common, total.tobytes()
 
 
 def narrow(counted: Counted) -> Boundary:

@@ -13,6 +13,7 @@ from sluice.models import hashing
 from sluice.models.tokens import TokenCounter, token_counter
 from sluice.transforms import progress, reading
 from sluice.transforms.artifacts import Artifact, Part
+from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Reject, Unit, Window
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 
@@ -83,8 +84,9 @@ class WriteDocuments(WriteUnit):
     def _tables(self, unit: Unit, stats: dict[str, Any]) -> Iterator[pa.Table]:
         # The rejects are committed when this generator ends, so before the documents: a unit whose documents part
         # exists has both.
-        with self.rejected.writer(unit.id, REJECTED) as write_rejects:
-            for window in reading.read_unit(unit, self.how.fields, on_unreadable=self.how.on_unreadable):
+        found = reading.read_unit(unit, self.how.fields, on_unreadable=self.how.on_unreadable)
+        with self.rejected.writer(unit.id, REJECTED) as write_rejects, ahead(found) as windows:
+            for window in windows:
                 _count(window, stats)
                 progress.add(self.stage, window.records)
                 write_rejects(_reject_table(window.rejects))

@@ -12,6 +12,7 @@ from sluice.models import vectors
 from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.transforms import progress, reading
 from sluice.transforms.artifacts import Artifact, ArtifactError
+from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Unit, Window
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import survivors, to_fixed
@@ -70,13 +71,15 @@ class WriteEmbeddings(WriteUnit):
         rows = self.documents.read(unit.id, ["row"])["row"].to_numpy()
         alive = survivors(self.keep, unit.id, len(rows))
         position = 0
-        for window in _grouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable)):
-            stop = position + len(window.rows)
-            if not np.array_equal(rows[position:stop], window.rows):
-                raise ArtifactError(f"unit {unit.id} no longer has the records it had: was the input changed?")
-            yield self._table(window, alive[position:stop], stats)
-            position = stop
-            progress.add(self.stage, len(window.rows))
+        found = _grouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable))
+        with ahead(found) as windows:
+            for window in windows:
+                stop = position + len(window.rows)
+                if not np.array_equal(rows[position:stop], window.rows):
+                    raise ArtifactError(f"unit {unit.id} no longer has the records it had: was the input changed?")
+                yield self._table(window, alive[position:stop], stats)
+                position = stop
+                progress.add(self.stage, len(window.rows))
         if position != len(rows):
             raise ArtifactError(f"unit {unit.id} has {position} valid records, it had {len(rows)}")
 
