@@ -10,7 +10,7 @@ from sluice.models import checkpoints, embedder
 
 
 def _family(directory: str) -> Any:
-    return embedder._family(checkpoints.read_config(directory).get("model_type"))
+    return embedder.family(checkpoints.read_config(directory).get("model_type"))
 
 
 def check_model(directory: str) -> None:
@@ -26,14 +26,17 @@ def load_tokenizer(directory: str) -> Any:
     return importlib.import_module(f"sluice.models.tokenizers.{_family(directory).TOKENIZER}").load(directory)
 
 
+@functools.lru_cache(maxsize=8)
 def tokenizer_recipe(directory: str) -> dict[str, Any]:
-    return load_tokenizer(directory).recipe()
+    """What decides the token counts of a model directory: its tokenizer's rules and files."""
+    module = importlib.import_module(f"sluice.models.tokenizers.{_family(directory).TOKENIZER}")
+    return {**load_tokenizer(directory).recipe(), "digest": checkpoints.digest(directory, module.FILES)}
 
 
 @functools.lru_cache(maxsize=8)
 def describe(config: embedder.EmbedderConfig) -> dict[str, Any]:
     """The recipe of the embedder that a configuration loads."""
-    return embedder.load(config).recipe()
+    return embedder.Embedder(config, weights=False).recipe()
 
 
 def default_cache() -> str:

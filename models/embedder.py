@@ -13,7 +13,7 @@ import json
 import os
 import pkgutil
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +66,9 @@ class Counters:
 class Embedder:
     """Made by `load`, in the worker that uses it: its configuration is small and picklable, itself is not."""
 
-    def __init__(self, config: EmbedderConfig) -> None:
+    def __init__(self, config: EmbedderConfig, *, weights: bool = True) -> None:
         description = checkpoints.read_config(config.model)
-        self._family = _family(description.get("model_type"))
+        self._family = family(description.get("model_type"))
         self._pooling = pooling(config.model) if config.pooling == "auto" else config.pooling
         _check_modules(config.model)
         self._max_tokens = min(config.max_tokens, self._family.max_tokens(description))
@@ -79,7 +79,7 @@ class Embedder:
             raise ValueError(
                 f"{config.model}: the tokenizer has {self._tokenizer.size} ids, the model {description['vocab_size']}"
             )
-        self._program = self._make_program(description)
+        self._program: Callable[..., Any] = self._make_program(description) if weights else _no_weights
         self._buckets = batches.bucket_lengths(self._max_tokens)
         self.dimension: int = description["hidden_size"]
         self.counters = Counters()
@@ -182,6 +182,10 @@ class Embedder:
         return lambda ids, lengths: program(self._parameters, ids, lengths)
 
 
+def _no_weights(*_: Any) -> Any:
+    raise ValueError("this embedder was made to be described, without weights")
+
+
 def load(config: EmbedderConfig) -> Embedder:
     """The embedder of a model directory, weights read. Call it in a worker's setup.
 
@@ -231,7 +235,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _family(model_type: Any) -> ModuleType:
+def family(model_type: Any) -> ModuleType:
+    """The module of a family. Raises ValueError, naming those there are, for any other."""
     if model_type not in families():
         raise ValueError(f"model_type {model_type!r} is not supported: there are {', '.join(families())}")
     return importlib.import_module(f"sluice.models.embedders.{model_type}")
