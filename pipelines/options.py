@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -29,7 +29,6 @@ class Option:
     choices: tuple[str, ...] | None = None
     many: bool = False
     type: type = str
-    default: Any = field(default=None)
 
 
 OPTIONS = (

@@ -107,6 +107,7 @@ class Run:
             self.recipe.numbers,
             self.recipe.input.source,
             self.recipe.input.unreadable,
+            hash_texts=any(isinstance(step, Exact) for step in self.recipe.steps),
         )
 
     @cached_property

@@ -5,7 +5,7 @@ whose weight (documents or tokens) is within it; the document that would cross i
 threshold removes scores strictly above it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,28 +53,17 @@ class Ranked:
 Counted = tuple[int, tuple[Boundary, bytes]]
 
 
-class CountDigits(beam.DoFn):
-    """Unit, boundary so far -> its histogram of the next digit, int64 bytes; nothing when everything fits."""
+class LookAtUnit(beam.DoFn):
+    """Unit, boundary so far -> what `look` (select.histogram or select.candidates) sees, nothing when all fits."""
 
-    def __init__(self, ranked: Ranked):
-        self.ranked = ranked
-
-    def process(self, unit: Unit, boundary: Boundary) -> Iterable[Counted]:
-        block = b""
-        if not boundary.everything:
-            keys, weights = self.ranked.read(unit.id)[1:3]
-            block = select.histogram(keys, weights, boundary).tobytes()
-        yield 0, (boundary, block)
-
-
-class SendCandidates(CountDigits):
-    """Unit, boundary with all its digits -> the documents that share them, CANDIDATE bytes."""
+    def __init__(self, ranked: Ranked, look: Callable[[Keys, np.ndarray, Boundary], np.ndarray]):
+        self.ranked, self.look = ranked, look
 
     def process(self, unit: Unit, boundary: Boundary) -> Iterable[Counted]:
         block = b""
         if not boundary.everything:
             keys, weights = self.ranked.read(unit.id)[1:3]
-            block = select.candidates(keys, weights, boundary).tobytes()
+            block = self.look(keys, weights, boundary).tobytes()
         yield 0, (boundary, block)
 
 
@@ -106,18 +95,19 @@ class FindBoundary(beam.PTransform):
         self.ranked, self.target = ranked, target
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[Boundary]:
+        count, send = LookAtUnit(self.ranked, select.histogram), LookAtUnit(self.ranked, select.candidates)
         boundary: Any = Boundary(self.target)
         for number in range(self.ranked.scale.passes + select.TIE_PASSES):
             boundary = (
                 units
-                | f"Count{number}" >> beam.ParDo(CountDigits(self.ranked), boundary).with_output_types(Counted)
+                | f"Count{number}" >> beam.ParDo(count, boundary).with_output_types(Counted)
                 | f"Add{number}" >> beam.CombinePerKey(add_histograms)
                 | f"Narrow{number}" >> beam.Map(narrow).with_output_types(Boundary)
             )
             boundary = beam.pvalue.AsSingleton(boundary)
         return (
             units
-            | "SendCandidates" >> beam.ParDo(SendCandidates(self.ranked), boundary).with_output_types(Counted)
+            | "SendCandidates" >> beam.ParDo(send, boundary).with_output_types(Counted)
             | "GroupCandidates" >> beam.GroupByKey()
             | "Settle" >> beam.Map(settle).with_output_types(Boundary)
         )

@@ -26,7 +26,8 @@ class Reading:
     """How records become documents.
 
     tokens: how they are counted, as (kind, name): ("none", ""), ("column", name), ("tokenizer", file), ("model", dir).
-    numbers: numeric columns that steps order by; source: a column that steps tell documents apart by.
+    numbers: numeric columns that steps order by; source: a column that steps tell documents apart by;
+    hash_texts: whether a step compares texts (hashing is most of the cost of reading).
     """
 
     fields: Fields
@@ -34,6 +35,7 @@ class Reading:
     numbers: tuple[str, ...] = ()
     source: str | None = None
     on_unreadable: str = "fail"
+    hash_texts: bool = True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ class WriteDocuments(WriteUnit):
 
     def _table(self, window: Window, stats: dict[str, Any]) -> pa.Table:
         characters = np.fromiter((len(text) for text in window.texts or ()), np.uint32)
-        hashes = [hashing.text_hash(text) for text in window.texts or ()]
+        hashed = self.how.hash_texts and window.texts is not None
         tokens = self._tokens(window)
         stats["characters"] += int(characters.sum(dtype=np.int64))
         stats["tokens"] += int(sum(value for value in tokens if value is not None))
@@ -103,7 +105,7 @@ class WriteDocuments(WriteUnit):
             "row": window.rows.astype(np.uint32),
             "id": window.ids,
             "id_hash": [hashing.id_hash(identity) for identity in window.ids],
-            "text_hash": hashes if window.texts is not None else empty,
+            "text_hash": [hashing.text_hash(text) for text in window.texts or ()] if hashed else empty,
             "characters": characters if window.texts is not None else empty,
             "tokens": tokens,
         }
