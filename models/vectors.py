@@ -82,8 +82,3 @@ def digests(vectors: np.ndarray) -> np.ndarray:
         blake(data[start : start + width], digest_size=16).digest() for start in range(0, len(rows) * width, width)
     )
     return np.frombuffer(joined, dtype="V16")
-
-
-def cosine(dots: np.ndarray | int, scale: int) -> np.ndarray | float:
-    """Integer dot products of vectors at `scale` -> cosines."""
-    return np.asarray(dots, dtype=np.float64) / float(scale * scale)
