@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from sluice.pipelines.stages import Run, Stage
+from sluice.pipelines.stages import Run
+from sluice.pipelines.steps import Stage
 from sluice.transforms import progress, storage
 
 log = logging.getLogger("sluice")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sluice.pipelines.runner import StageFailed
-from sluice.pipelines.stages import UnreachableTarget
+from sluice.pipelines.steps import UnreachableTarget
 from tests.pipelines.corpora import artifact, corpus_rows, decisions, fates, kept_ids, make_rows, run_d4, write_jsonl
 from tests.pipelines.oracle import Oracle
 
