@@ -3,7 +3,7 @@
 The order is by (score, tie, unit, row). Each pass adds up the weights (1, or tokens) of the documents that share the
 digits found so far, by their next 16-bit digit; the digit at which the target is crossed is fixed, and the next pass
 looks at the one after. After the score's digits and half of the tie's, what is left is a handful, and is sorted. All
-passes are sums, so they run anywhere in any order.
+passes are sums, so they run anywhere in any order. A small corpus is sorted at once.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,8 @@ DIGIT = 16
 DIGITS = 1 << DIGIT
 TIE_PASSES = 2
 CANDIDATE = np.dtype([("score", "<u8"), ("tie", "<u8"), ("unit", "<u4"), ("row", "<u4"), ("weight", "<i8")])
+# So few documents (of 32 bytes) are sorted at once: a pass costs an engine more than they do.
+FEW = 1 << 19
 # More equal scores and hashes than this are duplicate ids without end, not chance.
 MOST_CANDIDATES = 10_000_000
 
@@ -111,10 +113,24 @@ class Keys:
         below, sharing = self.divide(boundary.digits)
         mask = np.zeros(len(self.score), bool)
         mask[below] = True
-        for position in sharing:
-            key = (self.score[position], self.tie[position], self.unit[position], self.row[position])
-            mask[position] = tuple(map(int, key)) < boundary.key
+        if len(sharing):
+            mask[sharing] = self.take(sharing)._before(boundary.key)
         return mask
+
+    def _before(self, key: tuple[int, int, int, int]) -> np.ndarray:
+        """bool [n]: the keys below one key, compared column by column."""
+        below = np.zeros(len(self.score), bool)
+        equal = np.ones(len(self.score), bool)
+        for column, limit in zip((self.score, self.tie, self.unit, self.row), key):
+            bound = column.dtype.type(limit)
+            below |= equal & (column < bound)
+            equal &= column == bound
+        return below
+
+
+def passes(scale: Scale, documents: int) -> int:
+    """How many histograms come before the sort, for so many documents."""
+    return 0 if documents <= FEW else scale.passes + TIE_PASSES
 
 
 def histogram(keys: Keys, weights: np.ndarray, boundary: Boundary) -> np.ndarray:
@@ -151,14 +167,16 @@ def candidates(keys: Keys, weights: np.ndarray, boundary: Boundary) -> np.ndarra
 
 
 def settle(boundary: Boundary, rows: np.ndarray) -> Boundary:
-    """The boundary with its whole key, from all documents that share its digits."""
+    """The boundary with its whole key, from all documents that share its digits (in any order)."""
     if boundary.everything:
         return boundary
     if len(rows) > MOST_CANDIDATES:
         raise ValueError(f"{len(rows)} documents have the same score and the same id; give them ids of their own")
-    rows = np.sort(rows, order=["score", "tie", "unit", "row"])
-    over = np.flatnonzero(np.cumsum(rows["weight"]) > boundary.target)
+    order = np.lexsort([rows[name] for name in ("row", "unit", "tie", "score")])
+    over = np.flatnonzero(np.cumsum(rows["weight"][order]) > boundary.target)
     if not len(over):
-        raise ValueError("weights changed between passes")
-    first = rows[over[0]]
+        if boundary.digits:
+            raise ValueError("weights changed between passes")
+        return replace(boundary, everything=True)
+    first = rows[order[over[0]]]
     return replace(boundary, key=(int(first["score"]), int(first["tie"]), int(first["unit"]), int(first["row"])))

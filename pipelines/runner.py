@@ -80,8 +80,9 @@ def pipeline_options(beam_args: Sequence[str], stage: str) -> PipelineOptions:
         args.append(f"--runner={DEFAULT_RUNNER}")
     if "DataflowRunner" in " ".join(args) and not any(arg.startswith("--job_name") for arg in args):
         args.append(f"--job_name=sluice-{stage.replace('/', '-')}-{int(time.time())}")
-    # All code is in the package: nothing of the launching process needs to travel.
-    return PipelineOptions(args, save_main_session=False)
+    # All code is in the package: nothing of the launching process needs to travel. The types of Sluice's graphs are
+    # checked by its tests, not again by every job: it would be a quarter of a job's start.
+    return PipelineOptions(args, save_main_session=False, pipeline_type_check=False)
 
 
 @contextlib.contextmanager

@@ -227,6 +227,7 @@ class StepStages:
             self.run_.units,
             target=target,
             threshold=self.threshold if target is None else None,
+            documents=found["alive"],
             config={"by": by, "target": target, "threshold": self.threshold, "scale": self.scale},
         )
         yield self._stage("keep", self.keep, cut)

@@ -89,15 +89,15 @@ def settle(sent: tuple[int, Iterable[tuple[Boundary, bytes]]]) -> Boundary:
 
 
 class FindBoundary(beam.PTransform):
-    """units -> one Boundary: the first document in the order that does not fit the target."""
+    """units -> one Boundary: the first document in the order that does not fit the target, after so many passes."""
 
-    def __init__(self, ranked: Ranked, target: int):
-        self.ranked, self.target = ranked, target
+    def __init__(self, ranked: Ranked, target: int, passes: int):
+        self.ranked, self.target, self.passes = ranked, target, passes
 
     def expand(self, units: beam.PCollection[Unit]) -> beam.PCollection[Boundary]:
         count, send = LookAtUnit(self.ranked, select.histogram), LookAtUnit(self.ranked, select.candidates)
         boundary: Any = Boundary(self.target)
-        for number in range(self.ranked.scale.passes + select.TIE_PASSES):
+        for number in range(self.passes):
             boundary = (
                 units
                 | f"Count{number}" >> beam.ParDo(count, boundary).with_output_types(Counted)
@@ -151,7 +151,10 @@ def _highest(score: np.ndarray) -> Any:
 
 @dataclass
 class Cut(beam.PTransform):
-    """pipeline -> keep/ of all units: by `target` (documents or tokens, as ranked.by) or by `threshold`."""
+    """pipeline -> keep/ of all units: by `target` (documents or tokens, as ranked.by) or by `threshold`.
+
+    documents: how many are still in; what it decides is how the boundary is looked for, never which it is.
+    """
 
     inventory: Artifact
     ranked: Ranked
@@ -159,6 +162,7 @@ class Cut(beam.PTransform):
     units: int
     target: int | None = None
     threshold: float | None = None
+    documents: int = select.FEW + 1
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,6 +176,7 @@ class Cut(beam.PTransform):
         if self.target is None:
             parts = units | "Keep" >> beam.ParDo(write)
         else:
-            boundary = units | FindBoundary(self.ranked, self.target)
+            passes = select.passes(self.ranked.scale, self.documents)
+            boundary = units | FindBoundary(self.ranked, self.target, passes)
             parts = units | "Keep" >> beam.ParDo(write, beam.pvalue.AsSingleton(boundary))
         return parts | Commit(artifacts=(self.keep,), expected=self.units, config=self.config)

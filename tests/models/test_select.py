@@ -9,11 +9,11 @@ from sluice.models import select
 from sluice.models.select import Boundary, Keys, Scale
 
 
-def cut(keys: Keys, weights: np.ndarray, target: int, *, pieces: int) -> np.ndarray:
-    """As the pipeline does it: histograms of pieces, added up, pass by pass."""
+def cut(keys: Keys, weights: np.ndarray, target: int, *, pieces: int, passes: int | None = None) -> np.ndarray:
+    """As the pipeline does it: histograms of pieces, added up, pass by pass; with 0 passes all is sorted at once."""
     boundary = Boundary(target)
     parts = np.array_split(np.arange(len(weights)), pieces)
-    for _ in range(keys.scale.passes + select.TIE_PASSES):
+    for _ in range(select.passes(keys.scale, select.FEW + 1) if passes is None else passes):
         totals = sum(
             (select.histogram(keys.take(part), weights[part], boundary) for part in parts),
             np.zeros(1 << 16, np.int64),
@@ -52,7 +52,8 @@ def test_the_cut_keeps_the_longest_prefix_of_a_full_sort(sample, share, pieces):
     fits = np.cumsum(weights[order]) <= target
     expected = np.zeros(len(weights), bool)
     expected[order[: len(fits) if fits.all() else int(np.argmin(fits))]] = True
-    assert (cut(keys, weights, target, pieces=pieces) == expected).all()
+    for passes in (None, 0, 1):
+        assert (cut(keys, weights, target, pieces=pieces, passes=passes) == expected).all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -74,6 +75,11 @@ def test_scores_below_the_base_come_first_of_all():
     scale = Scale.of(-5, 100)
     assert scale.keys(np.array([-(2**63), -5, 100])).tolist() == [0, 1, 106]
     assert scale.passes == 1
+
+
+def test_only_a_large_corpus_is_counted_before_it_is_sorted():
+    assert select.passes(Scale.of(0, 2**30), select.FEW) == 0
+    assert select.passes(Scale.of(0, 2**30), select.FEW + 1) == 2 + select.TIE_PASSES
 
 
 def test_weights_that_change_between_passes_are_noticed():

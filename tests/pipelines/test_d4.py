@@ -5,7 +5,10 @@ from math import ceil
 
 import numpy as np
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
+from sluice.models import select
+from sluice.pipelines import runner
 from sluice.pipelines.runner import StageFailed
 from sluice.pipelines.steps import UnreachableTarget
 from tests.pipelines.corpora import artifact, corpus_rows, decisions, fates, kept_ids, make_rows, run_d4, write_jsonl
@@ -26,6 +29,26 @@ def source(rows, tmp_path_factory) -> str:
 def test_d4_equals_its_definition(rows, source, tmp_path, keep):
     run_d4(source, tmp_path / "run", keep=keep)
     assert fates(tmp_path / "run") == Oracle(rows).d4(keep)
+
+
+def test_a_corpus_too_large_to_sort_is_cut_by_counting_with_the_same_result(rows, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(select, "FEW", 0)
+    run_d4(source, tmp_path / "run", keep="0.37")
+    assert fates(tmp_path / "run") == Oracle(rows).d4("0.37")
+
+
+def test_every_stage_passes_beams_type_checks(rows, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(select, "FEW", 0)
+    options = runner.pipeline_options
+    monkeypatch.setattr(
+        runner,
+        "pipeline_options",
+        lambda args, stage: PipelineOptions.from_dictionary(
+            options(args, stage).get_all_options(drop_default=True) | {"pipeline_type_check": True}
+        ),
+    )
+    run_d4(source, tmp_path / "run")
+    assert len(fates(tmp_path / "run")) == len(rows)
 
 
 def test_exactly_the_target_is_kept_and_copied_byte_for_byte(rows, source, tmp_path):
