@@ -5,6 +5,7 @@ from sluice.pipelines.curate import curate
 report = curate(["corpus/*.jsonl.zst"], "runs/first", recipe="d4", keep="0.5")
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,13 +52,16 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
     run = Run(url, recipe)
     if not run.units:
         raise ValueError("the inputs hold no units")
-    if recipe.clustered and run.embedder is not None:
+    if recipe.needs_vectors and run.embedder is not None:
         descriptions.check_model(run.model)
     kind, name = recipe.counting
     if kind == "tokenizer":
         storage.info(name)
     place = storage.join(run.url, RECIPE)
-    before = _flat(yaml.safe_load(storage.read_bytes(place))) if storage.exists(place) else {}
+    before = {}
+    # Half of a file, which a store may show after a failed write, is none.
+    with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
+        before = _flat(yaml.safe_load(storage.read_bytes(place)))
     now = _flat(yaml.safe_load(recipe.to_yaml()))
     storage.replace_bytes(place, recipe.to_yaml().encode())
     changed = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]

@@ -9,10 +9,13 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
 
-from sluice.pipelines.recipe import AnyStep, Clustered, Recipe, SemDeDup
+from sluice.pipelines.clustering import Clustered
+from sluice.pipelines.recipe import Recipe
+from sluice.pipelines.step import Step
+from sluice.pipelines.steps.semdedup import MOST_SPLITS, SemDeDup
 from sluice.transforms import reading, storage
 from sluice.transforms.artifacts import Artifact, find_manifest
-from sluice.transforms.clusters import record_dtype
+from sluice.transforms.clusters import most_in_bin
 from sluice.transforms.records import Fields, Unit
 from sluice.transforms.semdedup import scale_for
 from sluice.transforms.stages import read_units
@@ -23,7 +26,6 @@ RECIPE = "recipe.yaml"
 # Reading a text means reading its unit up to it, so a page of examples must not name every unit of a large corpus.
 MOST_UNITS = 32
 WINDOW = 65536
-MOST_SPLITS = 100
 Address = tuple[int, int]
 
 
@@ -60,7 +62,7 @@ class Finished:
         """The steps' names in order, as 02-semdedup."""
         return [f"{number:02d}-{step.step}" for number, step in enumerate(self.recipe.steps, start=1)]
 
-    def options(self, name: str) -> AnyStep:
+    def options(self, name: str) -> Step:
         """A step of the recipe by name. Raises ValueError when there is none."""
         if name not in self.steps:
             raise ValueError(f"{self.url} has no step {name}; its steps are {', '.join(self.steps)}")
@@ -140,11 +142,6 @@ class Finished:
         except (reading.ChangedInput, UnreadableFile, OSError) as error:
             return found | {(unit.id, row): Text(None, None, str(error)) for row in left}
         return found | {(unit.id, row): Text(None, None, "the input has no such record any more") for row in left}
-
-
-def most_in_bin(bin_bytes: int, dimension: int) -> int:
-    """Representatives that a bin holds, as pipelines.stages plans it."""
-    return max(bin_bytes // record_dtype(dimension).itemsize, 1)
 
 
 def read_recipe(url: str) -> Recipe:

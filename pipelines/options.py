@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from sluice.pipelines import presets
 from sluice.pipelines.recipe import Recipe
+from sluice.pipelines.resources import ResourceOptions
+from sluice.pipelines.steps import find_steps
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
@@ -58,14 +60,8 @@ OPTIONS = (
     Option("assignment", "how documents find their cluster: auto (default), exact or scann", "selection", choices=("auto", "exact", "scann")),
     Option("seed", "of ties, samples and the random control (default: 0)", "selection", ("seed",), type=int, metavar="N"),
 )  # fmt: skip
-STEP_OPTIONS = {
-    "clusters": ("semdedup", "prototypes"),
-    "assignment": ("semdedup", "prototypes"),
-    "order": ("semdedup",),
-    "rule": ("semdedup",),
-    "direction": ("prototypes",),
-    "scope": ("prototypes",),
-}
+# Options of the same name as a field of steps over vectors, for all of a recipe's steps that have it.
+STEP_OPTIONS = ("clusters", "assignment", "order", "rule", "direction", "scope")
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -148,9 +144,10 @@ def parse_count(value: Any) -> int:
 
 
 def _put_step_options(data: dict[str, Any], given: dict[str, Any]) -> None:
-    for name, kinds in STEP_OPTIONS.items():
+    for name in STEP_OPTIONS:
         if name not in given:
             continue
+        kinds = [kind for kind, step in find_steps().items() if name in step.model_fields and step.needs_vectors]
         value = given[name]
         if name == "clusters" and value != "auto":
             value = _whole(name, value)
@@ -194,7 +191,7 @@ def _beam_flags() -> set[str]:
     from apache_beam.options.pipeline_options import _BeamArgumentParser
 
     parser = _BeamArgumentParser(allow_abbrev=False)
-    for kind in PipelineOptions.__subclasses__():
+    for kind in {*PipelineOptions.__subclasses__(), ResourceOptions}:
         kind._add_argparse_args(parser)
     return {flag for action in parser._actions for flag in action.option_strings}
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from sluice.pipelines.finished import Finished
 from sluice.pipelines.finished import Text as Document
 from sluice.pipelines.printing import cell, emit, number
-from sluice.pipelines.recipe import SemDeDup
+from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.pipelines.summary import shown_text
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.scores import NEVER, token_weights

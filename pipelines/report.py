@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from sluice.models import audit
+from sluice.models import audit, skew
 from sluice.pipelines.finished import Address, Finished, Text, plain
-from sluice.pipelines.recipe import Prototypes, Random, SemDeDup
+from sluice.pipelines.losses import loss_lines
 from sluice.pipelines.runner import Timing
 from sluice.pipelines.stages import Run, versions
+from sluice.pipelines.steps.prototypes import Prototypes
+from sluice.pipelines.steps.random_control import Random
+from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.pipelines.summary import summary
 from sluice.transforms import probes, storage
 from sluice.transforms.accounting import Totals, duplicate_ids, views
@@ -20,6 +23,7 @@ from sluice.transforms.decisions import KEPT
 from sluice.transforms.ledger import Group, Ledger
 from sluice.transforms.probes import Probed
 from sluice.transforms.samples import Example, Examples, Sample, StepTally
+from sluice.transforms.sources import SourceTally
 from sluice.transforms.views import AccountingError, Sources
 
 __all__ = ["AccountingError", "make_report", "summary"]
@@ -81,7 +85,8 @@ class Report:
         self.tallies = [StepTally(number, step) for number, step in enumerate(self.steps)]
         self.sample = Sample(self.sources.documents.manifest["rows"], seed)
         self.examples = Examples(len(self.steps), seed)
-        gatherers: list[Any] = [*self.tallies, self.sample, self.examples]
+        self.by_source = SourceTally(len(self.steps) + 1)
+        gatherers: list[Any] = [*self.tallies, self.sample, self.examples, self.by_source]
         records = {part["unit"]: part["stats"]["records"] for part in self.sources.documents.manifest["parts"]}
         with Ledger(records) as ledger:
             for view in views(self.sources, self.totals):
@@ -102,6 +107,8 @@ class Report:
             "duplicate_ids": None if run.recipe.input.id is None else duplicate_ids(self.sources.documents),
             "steps": steps,
             "clusterings": [self._clustering(number) for number, step in enumerate(self.steps) if step.clusters],
+            "sources": self.by_source.summary([step.name for step in self.steps]),
+            "losses": self._losses(),
             "length": self.sample.lengths([step.name for step in self.steps], counted=self.counted),
             "largest_groups": [_group(group, texts, fates) for group in groups],
             "examples": [self._example(number, one, texts) for number, one in examples],
@@ -205,11 +212,13 @@ class Report:
         assert step.centroids is not None and step.clusters is not None, step.name
         statistics = load_array(step.clusters, "statistics")
         training = step.centroids.manifest["totals"]
-        splits = sorted(training.get("splits", []), key=lambda split: (-split[1], split[0]))
+        in_order = training.get("splits", [])
+        splits = sorted(in_order, key=lambda split: (-split[1], split[0]))
         assigned = step.clusters.manifest["totals"]
         return {
             "step": step.name,
             **audit.cluster_summary(statistics, self.tallies[number].removed_by_cluster),
+            **skew.largest_clusters(statistics, in_order, self.tallies[number].removed_by_cluster),
             "training": {
                 "sample": training["sample"],
                 "iterations": training["iterations"],
@@ -226,6 +235,16 @@ class Report:
                 "checked": assigned.get("checked"),
                 "agreed": assigned.get("agreed"),
             },
+        }
+
+    def _losses(self) -> dict[str, Any]:
+        """What lost too much, as the decisions' manifest says; `warnings` are sentences about it."""
+        found = self.sources.decisions.manifest["totals"]
+        sources, clusters = loss_lines(found)
+        return {
+            "sources": found.get("lost_sources"),
+            "clusters": found.get("lost_clusters", {}),
+            "warnings": [*sources, *clusters],
         }
 
     # Examples ---------------------------------------------------------------------------------------------------

@@ -5,19 +5,23 @@ import logging
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from sluice.pipelines.resources import check_resources, request_resources
 from sluice.pipelines.stages import Run
-from sluice.pipelines.steps import Stage
+from sluice.pipelines.work import Stage
 from sluice.transforms import progress, storage
 
 log = logging.getLogger("sluice")
 # By name: plain DirectRunner in Beam 2.77 first tries to download another engine.
 DEFAULT_RUNNER = "FnApiRunner"
+# What Beam's local runners say when a worker's process is gone: killed, or out of memory.
+LOST_WORKER = ("Channel closed prematurely.",)
 
 
 class StageFailed(RuntimeError):
@@ -36,8 +40,9 @@ class Timing:
 def run_stages(run: Run, beam_args: Sequence[str] = (), *, only: str | None = None) -> list[Timing]:
     """Run every stage that is not finished, or just the one named `only` (those before it must be finished).
 
-    Raises StageFailed, and ValueError for an `only` that is no stage of the recipe.
+    Raises StageFailed, and ValueError for an `only` that is no stage of the recipe or options that exclude each other.
     """
+    check_resources(pipeline_options(beam_args, ""), run.recipe)
     timings: list[Timing] = []
     seen: list[str] = []
     for stage in run.stages():
@@ -46,7 +51,7 @@ def run_stages(run: Run, beam_args: Sequence[str] = (), *, only: str | None = No
             timings.append(Timing(stage.name, 0.0, True))
             log.info("%s: finished before", stage.name)
         elif only in (None, stage.name):
-            timings.append(run_stage(stage, run, beam_args))
+            timings.append(run_stage(stage, run, beam_args, alone=only is not None))
         else:
             raise StageFailed(f"stage {only} needs {stage.name}, which is not finished in {run.url}")
         if stage.name == only:
@@ -56,14 +61,16 @@ def run_stages(run: Run, beam_args: Sequence[str] = (), *, only: str | None = No
     return timings
 
 
-def run_stage(stage: Stage, run: Run, beam_args: Sequence[str] = ()) -> Timing:
-    """One stage as one Beam job, waited for."""
+def run_stage(stage: Stage, run: Run, beam_args: Sequence[str] = (), *, alone: bool = False) -> Timing:
+    """One stage as one Beam job, waited for; `alone`, a job name that is given is the job's whole name."""
     started = time.monotonic()
     total = None
     if stage.name not in ("inventory", "documents"):
         total = run.documents.manifest["rows"]
     with _progress_line(stage, total), _readable_errors(stage.name):
-        pipeline = beam.Pipeline(options=pipeline_options(beam_args, stage.name))
+        options = pipeline_options(beam_args, stage.name, alone=alone)
+        request_resources(options, stage.transform)
+        pipeline = beam.Pipeline(options=options)
         pipeline | stage.transform  # type: ignore[operator]
         pipeline.run().wait_until_finish()
     if not stage.finished:
@@ -73,16 +80,25 @@ def run_stage(stage: Stage, run: Run, beam_args: Sequence[str] = ()) -> Timing:
     return Timing(stage.name, seconds, False)
 
 
-def pipeline_options(beam_args: Sequence[str], stage: str) -> PipelineOptions:
-    """Beam's options: the in-process runner unless another is named, and a job name on services that want one."""
+def pipeline_options(beam_args: Sequence[str], stage: str, *, alone: bool = False) -> PipelineOptions:
+    """Beam's options: the in-process runner unless another is named, and a name for the job.
+
+    Names are sluice-STAGE-TIME-RANDOM. One that is given begins the name of each of several jobs: two jobs of one
+    name cannot run on Dataflow at once.
+    """
     args = list(beam_args)
     if not any(arg.startswith("--runner") for arg in args):
         args.append(f"--runner={DEFAULT_RUNNER}")
-    if "DataflowRunner" in " ".join(args) and not any(arg.startswith("--job_name") for arg in args):
-        args.append(f"--job_name=sluice-{stage.replace('/', '-')}-{int(time.time())}")
     # All code is in the package: nothing of the launching process needs to travel. The types of Sluice's graphs are
     # checked by its tests, not again by every job: it would be a quarter of a job's start.
-    return PipelineOptions(args, save_main_session=False, pipeline_type_check=False)
+    options = PipelineOptions(args, save_main_session=False, pipeline_type_check=False)
+    cloud = options.view_as(GoogleCloudOptions)
+    slug = stage.replace("/", "-")
+    if not cloud.job_name:
+        cloud.job_name = f"sluice-{slug}-{int(time.time())}-{uuid.uuid4().hex[:6]}"
+    elif not alone:
+        cloud.job_name = f"{cloud.job_name}-{slug}"
+    return options
 
 
 @contextlib.contextmanager
@@ -108,7 +124,8 @@ def innermost(error: BaseException) -> str:
         head, _, message = text.partition(": ")
         if head.replace(".", "").replace("_", "").isalnum():
             text = message
-    return text.split(" [while running")[0].strip() or type(error).__name__
+    text = text.split(" [while running")[0].strip() or type(error).__name__
+    return f"a worker process died ({text})" if text in LOST_WORKER else text
 
 
 @contextlib.contextmanager

@@ -3,14 +3,16 @@
 A stage is asked for only when those before it are finished, because its key needs their digests.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
-from sluice.pipelines.recipe import Clustered, Exact, Recipe
-from sluice.pipelines.steps import Stage, StepStages
+from sluice.pipelines.losses import check_losses
+from sluice.pipelines.recipe import Recipe
+from sluice.pipelines.work import Stage, Work
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact, digest_of
 from sluice.transforms.decisions import Decide, ExportCorpus
@@ -20,6 +22,7 @@ from sluice.transforms.embeddings import Embed
 from sluice.transforms.records import Fields
 from sluice.transforms.units import Inputs, TakeInventory, units_digest
 
+log = logging.getLogger("sluice")
 # Part of every key: raise it when a change alters what any stage writes.
 FORMAT_VERSION = 1
 
@@ -78,7 +81,7 @@ class Run:
             self.recipe.numbers,
             self.recipe.input.source,
             self.recipe.input.unreadable,
-            hash_texts=any(isinstance(step, Exact) for step in self.recipe.steps),
+            hash_texts=any(step.needs_text_hashes for step in self.recipe.steps),
         )
 
     @cached_property
@@ -149,13 +152,13 @@ class Run:
         decided: list[DecidedStep] = []
         for number, step in enumerate(self.recipe.steps, start=1):
             folder = f"steps/{number:02d}-{step.step}"
-            if isinstance(step, Clustered) and embeddings is None:
+            if step.needs_vectors and embeddings is None:
                 embeddings = self._embeddings(keep)
                 yield self._embed(embeddings, keep)
-            stages = StepStages(self, folder, step, keep=keep, embeddings=embeddings)
-            yield from stages.run()
-            keep = stages.keep
-            decided.append(stages.decided())
+            work = Work(self, folder, step, before=keep, embeddings=embeddings)
+            yield from work.stages()
+            keep = work.keep
+            decided.append(work.decided())
         yield from self._results(tuple(decided))
 
     def _embeddings(self, keep: Artifact | None) -> Artifact:
@@ -181,8 +184,11 @@ class Run:
     def _results(self, steps: tuple[DecidedStep, ...]) -> Iterator[Stage]:
         keep = steps[-1].keep
         described = [(step.name, step.scale, step.threshold, step.scores.digest, step.keep.digest) for step in steps]
-        decisions = self.artifact("decisions", described, self.documents)
-        yield Stage("decisions", (decisions,), Decide(self.inventory, self.documents, decisions, steps, self.units))
+        losses = self.recipe.losses
+        decisions = self.artifact("decisions", [described, losses.share], self.documents)
+        decide = Decide(self.inventory, self.documents, decisions, steps, self.units, lost_share=losses.share)
+        yield Stage("decisions", (decisions,), decide)
+        warnings = check_losses(self.url, decisions.manifest["totals"], losses)
         corpus = self.artifact("corpus/_parts", self.recipe.input.unreadable, self.documents, keep)
         transform = ExportCorpus(
             self.inventory,
@@ -193,6 +199,9 @@ class Run:
             self.units,
             self.recipe.input.unreadable,
         )
+        if not corpus.finished:
+            for line in warnings:
+                log.warning("%s", line)
         yield Stage("corpus", (corpus,), transform)
 
 

@@ -17,7 +17,6 @@ from rich.text import Text
 
 from sluice.pipelines.finished import Finished
 from sluice.pipelines.printing import emit, number, printable, size
-from sluice.pipelines.recipe import Clustered, Exact, SemDeDup
 from sluice.transforms import storage
 from sluice.transforms.artifacts import find_manifest
 
@@ -77,16 +76,16 @@ def stage_folders(run: Finished) -> Iterator[tuple[str, str]]:
     yield from (("inventory", "inventory"), ("documents", "documents"))
     embedded = False
     for name, step in zip(run.steps, run.recipe.steps):
-        if isinstance(step, Clustered) and not embedded:
+        if step.needs_vectors and not embedded:
             embedded = True
             yield "embeddings", "embeddings"
-        if isinstance(step, Exact | SemDeDup):
-            yield f"{name}/copies", f"steps/{name}/copies"
-        for folder in run.clusterings(name):
-            for part in ("centroids", "clusters"):
-                yield f"{folder.removeprefix('steps/')}/{part}", f"{folder}/{part}"
-        for part in ("scores", "keep"):
+        clusterings = run.clusterings(name)
+        for part in step.folders:
             yield f"{name}/{part}", f"steps/{name}/{part}"
+            if part == "clusters":
+                for folder in clusterings[1:]:
+                    for finer in ("centroids", "clusters"):
+                        yield f"{folder.removeprefix('steps/')}/{finer}", f"{folder}/{finer}"
     yield from (("decisions", "decisions"), ("corpus", "corpus/_parts"))
 
 

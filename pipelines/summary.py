@@ -71,7 +71,22 @@ def _notes(report: dict[str, Any]) -> list[Text]:
                 f"{found['step']}: {number(found['split']['clusters'])} clusters were too large for one worker and "
                 f"were split into {number(found['split']['parts'])}; duplicates across the parts are not looked for."
             )
+        lines += _hubs(found)
+    lines += [f"Warning: {line}" for line in report["losses"]["warnings"]]
     return [Text(line) for line in lines]
+
+
+def _hubs(found: dict[str, Any]) -> list[str]:
+    hubs = [one for one in found["largest"] if one["hub"]]
+    if not hubs:
+        return []
+    named = ", ".join(
+        f"{one['cluster']} with {one['share']:.1%}, {one['times_mean']:.0f} times the mean" for one in hubs[:3]
+    )
+    return [
+        f"{found['step']}: {number(found['hubs']['clusters'])} hub clusters hold "
+        f"{share(found['hubs']['documents'], found['documents'])} of the documents: {named}."
+    ]
 
 
 def _duplicates(step: dict[str, Any]) -> list[str]:

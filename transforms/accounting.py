@@ -4,9 +4,12 @@ records = rejected + removed by each step + kept, and documents = decisions = ro
 total; the same for tokens. Masks, decisions, files and manifests must all agree: none is asked about itself alone.
 """
 
+import contextlib
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -18,7 +21,9 @@ from sluice.transforms.decisions import KEPT, corpus_folder
 from sluice.transforms.survivors import fixed_bytes
 from sluice.transforms.views import AccountingError, Sources, View, read_view, same
 
-IDS_PER_PASS = 4_000_000
+# Hashes of ids that are compared at a time, 16 bytes each and as much again to sort; files to spread more of them over.
+IDS_IN_MEMORY = 4_000_000
+MOST_BUCKETS = 512
 
 
 @dataclass
@@ -121,19 +126,40 @@ def check_files(corpus: Artifact) -> None:
             same(f"unit {part['unit']}", f"bytes of {folder}/{name}", there.get(name, 0), "bytes written", size)
 
 
-def duplicate_ids(documents: Artifact, *, per_pass: int = IDS_PER_PASS) -> dict[str, int]:
-    """Documents whose id another one has, and distinct ids among them; in as many passes as memory asks for."""
-    parts = documents.manifest["parts"]
-    passes = max(-(-documents.manifest["rows"] // per_pass), 1)
+def duplicate_ids(documents: Artifact, *, in_memory: int = IDS_IN_MEMORY) -> dict[str, int]:
+    """Documents whose id another one has, and distinct ids among them.
+
+    Above `in_memory` documents their ids' hashes are first spread over temporary files, 16 bytes a document, so that
+    every part is read once however many there are.
+    """
+    buckets = min(max(-(-documents.manifest["rows"] // in_memory), 1), MOST_BUCKETS)
     found = {"documents": 0, "ids": 0}
-    for number in range(passes):
-        blocks = [np.empty((0, 2), np.uint64)]
-        for part in parts:
-            column = documents.read(part["unit"], ["id_hash"])["id_hash"]
-            if len(column):
-                words = fixed_bytes(column, "<u8")
-                blocks.append(words[words[:, 0] % np.uint64(passes) == number])
-        members, distinct = repeats(np.concatenate(blocks))
-        found["documents"] += members
-        found["ids"] += distinct
+    with tempfile.TemporaryDirectory(prefix="sluice-ids-") as folder:
+        for hashes in _hashes(documents, buckets, Path(folder)):
+            members, distinct = repeats(hashes)
+            found["documents"] += members
+            found["ids"] += distinct
     return found
+
+
+def _hashes(documents: Artifact, buckets: int, folder: Path) -> Iterator[np.ndarray]:
+    """The ids' hashes of all documents, uint64 [n, 2] at a time; equal ones come together."""
+    blocks = (_words(documents, part["unit"]) for part in documents.manifest["parts"])
+    if buckets == 1:
+        yield np.concatenate([np.empty((0, 2), np.uint64), *blocks])
+        return
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(folder / str(number), "wb")) for number in range(buckets)]
+        for words in blocks:
+            number = words[:, 0] % np.uint64(buckets)
+            order = np.argsort(number, kind="stable")
+            bounds = np.searchsorted(number[order], np.arange(buckets + 1, dtype=np.uint64))
+            for file, start, stop in zip(files, bounds[:-1], bounds[1:]):
+                words[order[start:stop]].tofile(file)
+    for file in files:
+        yield np.fromfile(file.name, np.uint64).reshape(-1, 2)
+
+
+def _words(documents: Artifact, unit: int) -> np.ndarray:
+    column = documents.read(unit, ["id_hash"])["id_hash"]
+    return fixed_bytes(column, "<u8") if len(column) else np.empty((0, 2), np.uint64)

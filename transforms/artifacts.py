@@ -171,10 +171,10 @@ def checksum_of(path: str) -> tuple[int, int]:
 
 
 def find_manifest(url: str) -> dict[str, Any] | None:
-    """The manifest in a folder, whatever its key, or None."""
+    """The manifest in a folder, whatever its key, or None; half of one, which a store may show, is none."""
     try:
         return json.loads(storage.read_bytes(storage.join(url, MANIFEST)))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 

@@ -13,7 +13,7 @@ from sluice.models import assign, kmeans
 from sluice.models.hashing import seeded
 from sluice.models.parallel import parallel
 from sluice.models.vectors import coarse
-from sluice.transforms import progress, storage
+from sluice.transforms import memory, progress, storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.records import Unit
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
@@ -160,6 +160,15 @@ class MakeCentroids(beam.PTransform):
 
     def __post_init__(self) -> None:
         super().__init__()
+
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that the worker that trains needs, as transforms.memory counts them; the embeddings are finished."""
+        return memory.training(
+            sample=self.training.sample,
+            dimension=self.members.embeddings.manifest["totals"]["max_dimension"],
+            k=self.training.k,
+        )
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         parts = (

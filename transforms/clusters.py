@@ -34,6 +34,11 @@ def record_dtype(dimension: int) -> np.dtype:
     return np.dtype([("vector", "<i2", (dimension,)), ("row", "<u4"), ("priority", "<i8"), ("tie", "<u8")])
 
 
+def most_in_bin(bin_bytes: int, dimension: int) -> int:
+    """How many representatives a bin holds."""
+    return max(bin_bytes // record_dtype(dimension).itemsize, 1)
+
+
 def load_assigner(centroids: Artifact, folder: str) -> assign.SplitAssigner:
     """The assigner of finished centroids; `folder` is a local place for ScaNN's files."""
     totals = centroids.manifest["totals"]

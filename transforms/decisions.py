@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sluice.transforms import artifacts, progress, reading, storage
 from sluice.transforms.artifacts import Artifact, Part, checksum_of
+from sluice.transforms.losses import ClusteredStep, FindLosses
 from sluice.transforms.records import Fields, Unit
 from sluice.transforms.scores import NEVER, token_weights
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
@@ -32,13 +33,18 @@ DECISIONS = pa.schema(
 
 @dataclass(frozen=True)
 class Step:
-    """A finished step: its name, scores and keep masks; `scale` turns its scores into shown ones (score / scale)."""
+    """A finished step: its name, scores and keep masks; `scale` turns its scores into shown ones (score / scale).
+
+    clusters: its last clustering, of the documents that were still in after `before` (None: all); None without one.
+    """
 
     name: str
     scores: Artifact
     keep: Artifact
     scale: float
     threshold: float | None
+    clusters: Artifact | None = None
+    before: Artifact | None = None
 
 
 class WriteDecisions(WriteUnit):
@@ -104,13 +110,17 @@ class WriteDecisions(WriteUnit):
 
 @dataclass
 class Decide(beam.PTransform):
-    """pipeline -> decisions/ of all units, and its manifest."""
+    """pipeline -> decisions/ of all units, and its manifest, whose totals name what lost too much.
+
+    lost_share: as FindLosses has it.
+    """
 
     inventory: Artifact
     documents: Artifact
     decisions: Artifact
     steps: tuple[Step, ...]
     units: int
+    lost_share: float = 0.01
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,7 +129,12 @@ class Decide(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         write = WriteDecisions(self.decisions, self.documents, self.steps)
         parts = pipeline | ReadUnits(self.inventory) | "Decide" >> beam.ParDo(write)
-        return parts | Commit(artifacts=(self.decisions,), expected=self.units, config=self.config)
+        clustered = tuple(ClusteredStep(s.name, s.clusters, s.before, s.keep) for s in self.steps if s.clusters)
+        losses = parts | FindLosses(
+            self.decisions.url, self.documents, self.steps[-1].keep, clustered, share=self.lost_share
+        )
+        both = (parts, losses) | "PartsAndLosses" >> beam.Flatten()
+        return both | Commit(artifacts=(self.decisions,), expected=self.units, config=self.config)
 
 
 def corpus_folder(corpus: Artifact) -> str:

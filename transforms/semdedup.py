@@ -13,7 +13,7 @@ from sluice.models import semdedup
 from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, FULL, coarse
-from sluice.transforms import progress, storage
+from sluice.transforms import memory, progress, storage
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members, load_array
 from sluice.transforms.clusters import record_dtype
@@ -202,6 +202,16 @@ class ScoreSemDeDup(beam.PTransform):
 
     def __post_init__(self) -> None:
         super().__init__()
+
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that a worker needs, as transforms.memory counts them."""
+        return memory.scoring(
+            bin_bytes=self.bin_bytes,
+            record_bytes=record_dtype(self.dimension).itemsize,
+            point_bytes=4 if self.rule.scale == COARSE else 8,
+            dimension=self.dimension,
+        )
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         score = ScoreBin(self.clusters, self.scores, self.inventory, rule=self.rule, dimension=self.dimension)

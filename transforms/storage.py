@@ -1,16 +1,23 @@
 """Files by URL: read, list, and commit whole files, first writer wins. Local paths and every fsspec URL."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
+class WriteFailed(OSError):
+    """A file could not be written: a full disk, a store that refuses. What is there already stays; nothing is half."""
 
 
 class FileInfo(NamedTuple):
@@ -106,15 +113,16 @@ def delete(url: str) -> None:
 
 
 def replace_bytes(url: str, data: bytes) -> None:
-    """Write a small file whole, replacing the old one in one step."""
+    """Write a small file whole, replacing the old one in one step. Raises WriteFailed."""
     fs, path = filesystem(url)
-    if not isinstance(fs, LocalFileSystem):
-        fs.pipe_file(path, data)
-        return
-    with _local_temporary(path) as temporary:
-        Path(temporary).write_bytes(data)
-        _sync(temporary)
-        os.replace(temporary, path)
+    with _named(url):
+        if not isinstance(fs, LocalFileSystem):
+            fs.pipe_file(path, data)
+            return
+        with _local_temporary(path) as temporary:
+            Path(temporary).write_bytes(data)
+            _sync(temporary)
+            os.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -122,26 +130,64 @@ def create(url: str) -> Iterator[str]:
     """Yields a local path to write; on success the file appears at `url` whole, unless one is already there.
 
     The first writer wins: two workers that write the same part both succeed and readers see one of them.
-    Locally by a hard link, on object stores by a put that asks for the object not to exist.
+    Locally by a hard link, on object stores by a put that asks for the object not to exist. Raises WriteFailed.
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
         with _local_temporary(path) as temporary:
-            yield temporary
-            _sync(temporary)
-            with contextlib.suppress(FileExistsError):
+            with _named(url, only=NOT_WRITTEN):
+                yield temporary
+            with _named(url), contextlib.suppress(FileExistsError):
+                _sync(temporary)
                 os.link(temporary, path)
         return
     with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
         temporary = str(Path(folder) / "part")
-        yield temporary
-        with contextlib.suppress(FileExistsError):
-            fs.put_file(temporary, path, mode="create")
+        with _named(f"{url} (first as {temporary})", only=NOT_WRITTEN):
+            yield temporary
+        with _named(url), contextlib.suppress(FileExistsError):
+            try:
+                fs.put_file(temporary, path, mode="create")
+            except FileExistsError:
+                raise
+            except Exception:
+                _drop_half(fs, path, temporary)
+                raise
+
+
+@contextlib.contextmanager
+def _named(url: str, *, only: Container[int] | None = None) -> Iterator[None]:
+    """Errors of the operating system or a store say which file they kept from being written; `only` those of a kind."""
+    try:
+        yield
+    except WriteFailed:
+        raise
+    except OSError as error:
+        # NumPy says how much of an array it wrote, and not why: nothing but a write that failed does that.
+        short = "requested and" in str(error)
+        if only is not None and error.errno not in only and not short:
+            raise
+        raise WriteFailed(f"{url} could not be written: {error}{' (is the disk full?)' * short}") from error
+
+
+def _drop_half(fs: fsspec.AbstractFileSystem, path: str, whole: str) -> None:
+    """Delete what a failed put left, if it is the beginning of the file `whole`; another writer's file is not.
+
+    Object stores show an object whole or not at all. Others may show half of one, which the next try would take for a
+    part that is there.
+    """
+    with contextlib.suppress(OSError):
+        size = fs.info(path)["size"]
+        if size < os.path.getsize(whole):
+            with open(whole, "rb") as file:
+                if file.read(size) == fs.cat_file(path):
+                    fs.rm_file(path)
 
 
 @contextlib.contextmanager
 def _local_temporary(path: str) -> Iterator[str]:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with _named(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     temporary = f"{Path(path).parent}/.{Path(path).name}.{uuid.uuid4().hex}.tmp"
     try:
         yield temporary

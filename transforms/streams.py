@@ -190,7 +190,7 @@ def open_write(path: str, compression: str) -> Iterator[IO[bytes]]:
         openers: dict[str, Callable[[], Any]] = {
             "none": lambda: file,
             "gzip": lambda: gzip.GzipFile("", "wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0),
-            "zstd": lambda: zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False),
+            "zstd": lambda: zstandard.ZstdCompressor(write_checksum=True, threads=1).stream_writer(file, closefd=False),
             "bz2": lambda: bz2.BZ2File(file, "wb"),
             "xz": lambda: lzma.LZMAFile(file, "wb", preset=6),
         }

@@ -62,7 +62,10 @@ class StepView:
 
 @dataclass(frozen=True)
 class View:
-    """One unit's documents as columns [n]: fate as a place in Sources.names; characters None where there is no text."""
+    """One unit's documents as columns [n]: fate as a place in Sources.names; characters None where there is no text.
+
+    sources: for each document a place in a list of names, len(names) where it has none; None where none are told apart.
+    """
 
     unit: int
     records: int
@@ -75,6 +78,7 @@ class View:
     decided_score: np.ndarray
     neighbours: tuple[np.ndarray, np.ndarray]
     steps: list[StepView]
+    sources: tuple[np.ndarray, list[str]] | None = None
 
     @property
     def linked(self) -> np.ndarray:
@@ -84,7 +88,8 @@ class View:
 
 def read_view(sources: Sources, unit: int) -> View:
     """One unit. Raises AccountingError where parts have other rows than documents/, ArtifactError for damaged parts."""
-    documents = sources.documents.read(unit, ["row", "id_hash", "characters", "tokens"])
+    told_apart = ["source"] if sources.documents.manifest["config"].get("source") else []
+    documents = sources.documents.read(unit, ["row", "id_hash", "characters", "tokens", *told_apart])
     decisions = sources.decisions.read(unit, ["row", "fate", "score", "neighbour_unit", "neighbour_row"])
     rows = documents["row"].to_numpy()
     where = f"unit {unit}"
@@ -107,7 +112,14 @@ def read_view(sources: Sources, unit: int) -> View:
         decided_score=decisions["score"].to_numpy(),
         neighbours=(_address(decisions["neighbour_unit"]), _address(decisions["neighbour_row"])),
         steps=[_read_step(step, unit, len(rows), where) for step in sources.steps],
+        sources=_coded(documents["source"]) if told_apart else None,
     )
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    coded = column.combine_chunks().dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    return pc.fill_null(coded.indices, len(names)).to_numpy(zero_copy_only=False).astype(np.int64), names
 
 
 def _address(column: pa.ChunkedArray) -> np.ndarray:

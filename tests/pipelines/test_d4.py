@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.models import select
 from sluice.pipelines import runner
 from sluice.pipelines.runner import StageFailed
-from sluice.pipelines.steps import UnreachableTarget
+from sluice.pipelines.work import UnreachableTarget
 from tests.pipelines.corpora import artifact, corpus_rows, decisions, fates, kept_ids, make_rows, run_d4, write_jsonl
 from tests.pipelines.oracle import Oracle
 
@@ -43,8 +43,8 @@ def test_every_stage_passes_beams_type_checks(rows, source, tmp_path, monkeypatc
     monkeypatch.setattr(
         runner,
         "pipeline_options",
-        lambda args, stage: PipelineOptions.from_dictionary(
-            options(args, stage).get_all_options(drop_default=True) | {"pipeline_type_check": True}
+        lambda args, stage, **more: PipelineOptions.from_dictionary(
+            options(args, stage, **more).get_all_options(drop_default=True) | {"pipeline_type_check": True}
         ),
     )
     run_d4(source, tmp_path / "run")

@@ -1,0 +1,26 @@
+"""exact: documents with equal texts."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import ClassVar, Literal
+
+from sluice.pipelines.step import ColumnOrder, SourceOrder, Step, to_order
+from sluice.pipelines.work import Stage, Work
+from sluice.transforms.simple_scores import ExactScores
+
+
+class Exact(Step):
+    """Documents whose texts are equal but for case, white space and Unicode form: all but the first go."""
+
+    needs_text_hashes: ClassVar[bool] = True
+    folders: ClassVar[tuple[str, ...]] = ("copies", "scores", "keep")
+
+    step: Literal["exact"] = "exact"
+    order: Literal["random"] | ColumnOrder | SourceOrder = "random"
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        copies, stage = work.find_copies(work.documents, "text_hash", to_order(self.order))
+        yield stage
+        scores = work.artifact("scores", asdict(self.guard), copies)
+        work.threshold = 0
+        yield work.score_units(ExactScores(scores, work.documents, work.before, self.guard, copies))

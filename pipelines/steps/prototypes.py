@@ -1,0 +1,49 @@
+"""prototypes: what is most like the rest of its cluster."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import model_validator
+
+from sluice.models.vectors import COARSE
+from sluice.pipelines.clustering import Clustered
+from sluice.pipelines.step import Cut, only_targets
+from sluice.pipelines.work import Stage, Work
+from sluice.transforms.ranks import ClusterRanks, RankWithinClusters
+from sluice.transforms.simple_scores import PrototypeScores
+
+
+class Prototypes(Clustered):
+    """The most prototypical documents, nearest to their centroid, go (arXiv 2206.14486); `near` keeps those instead.
+
+    scope: over the whole corpus, or the same share of every cluster.
+    """
+
+    step: Literal["prototypes"] = "prototypes"
+    direction: Literal["far", "near"] = "far"
+    scope: Literal["corpus", "cluster"] = "corpus"
+    cut: Cut
+
+    @model_validator(mode="after")
+    def _targets(self) -> "Prototypes":
+        only_targets(self.step, self.cut)
+        return self
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        members = self.members(work)
+        centroids, stage = self.train(work, members)
+        yield stage
+        clusters, stage = self.assign(work, members, centroids)
+        yield stage
+        scores = work.artifact("scores", [self.direction, self.scope, asdict(self.guard)], clusters)
+        if self.scope == "corpus":
+            work.scale = COARSE**2
+            yield work.score_units(
+                PrototypeScores(scores, work.documents, work.before, self.guard, clusters, self.direction)
+            )
+            return
+        sign = 1 if self.direction == "far" else -1
+        ranks = ClusterRanks(work.documents, clusters, work.before, sign, work.seed)
+        work.scores = scores
+        yield work.stage("scores", scores, RankWithinClusters(work.inventory, ranks, scores, self.guard, work.units))
