@@ -52,8 +52,17 @@ class Digests:
 def in_order(candidates: np.ndarray) -> np.ndarray:
     """Positions that sort CANDIDATE rows by digest, then by which comes first."""
     halves = np.ascontiguousarray(candidates["digest"]).view("<u8").reshape(-1, 2)
+    order = np.argsort(halves[:, 0])
+    # Most digests differ in their first half: only the rows of those that do not need all the keys.
+    repeats = np.diff(halves[order, 0]) == 0
+    shared = np.zeros(len(order), bool)
+    shared[1:] = repeats
+    shared[:-1] |= repeats
+    some = order[shared]
     names = ("row", "unit", "tie", "priority")
-    return np.lexsort([*(candidates[name] for name in names), halves[:, 1], halves[:, 0]])
+    keys = [*(candidates[name][some] for name in names), halves[some, 1], halves[some, 0]]
+    order[shared] = some[np.lexsort(keys)]
+    return order
 
 
 def first_of_each(candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
