@@ -18,13 +18,14 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help setup curate test check bench clean
+.PHONY: help setup curate test engines check bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make setup    install Sluice, its test tools and the default model into .venv (PYTHON=... to choose one)'
 	@echo 'make curate   make a corpus of docstrings in ./sample and curate half of it into runs/sample'
 	@echo 'make test     run the tests (PYTEST_FLAGS=... for more flags)'
+	@echo 'make engines  fetch Prism, Flink and its job server, and compare what every engine makes of a corpus'
 	@echo 'make check    formatting, lint and types'
 	@echo 'make bench    list the benchmarks and run the quick ones'
 	@echo 'make clean    remove what make made, except ./sample and ./runs'
@@ -51,6 +52,10 @@ curate: $(STAMP) | sample
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+engines: $(STAMP)
+	$(BIN)/python -m tests.engines.fetch
+	$(BIN)/python -m tests.engines.compare --documents 3000
 
 # Type checkers do not see an editable install whose folders are mapped; they see links.
 check: $(STAMP)

@@ -1,8 +1,17 @@
-"""Corpora to measure with: vectors that are shaped like text embeddings, and texts in every format."""
+"""Corpora to measure with: vectors that are shaped like text embeddings, written block by block.
 
+    python benchmarks/corpora.py /tmp/corpus --documents 1000000 --dimension 384
+    python benchmarks/corpora.py /tmp/corpus --documents 4000000 --dimension 768 --type float16 --template
+
+Power-law clusters and 25 % near-duplicates; with --template, one template makes 60 % of all documents: most of them
+near-copies that are all different, a tenth of them equal to it. The same bytes for the same arguments and PyArrow.
+"""
+
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +22,10 @@ BLOCK = 8192
 POOL = 4 * BLOCK
 # Cosines of a near-duplicate to its original.
 NEAREST, FARTHEST = 0.999, 0.9
+SOURCES = ("web", "news", "books", "code")
+TEMPLATE = "template"
+# What --template makes: near-copies as far apart as pages of one site are, and some that are the same bytes.
+TEMPLATED: dict[str, Any] = {"hot_share": 0.6, "hot_cosine": 0.99, "hot_spread": 0.04, "hot_equal": 0.1}
 
 
 @dataclass(frozen=True)
@@ -20,8 +33,8 @@ class Vectors:
     """What `write_vectors` writes.
 
     clusters: true clusters, the c-th of a size in proportion to (c + 1)**-0.7; duplicates: share of documents that are
-    near-duplicates of another one; hot_share: share of all documents that come from one template, at the cosine
-    hot_cosine to it (1: exact copies).
+    near-duplicates of an earlier one; hot_share: share of all documents that come from one template, at a cosine to it
+    from hot_cosine - hot_spread to hot_cosine (1: exact copies), but the share hot_equal of them equal to it.
     """
 
     documents: int
@@ -31,16 +44,26 @@ class Vectors:
     seed: int = 0
     hot_share: float = 0.0
     hot_cosine: float = 1.0
+    hot_spread: float = 0.0
+    hot_equal: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.documents, self.dimension, self.clusters) < 1:
             raise ValueError(f"documents, dimension and clusters must be at least 1: {self}")
         if not (0 <= self.duplicates < 1 and 0 <= self.hot_share < 1 and 0 < self.hot_cosine <= 1):
             raise ValueError(f"duplicates and hot_share are shares below 1, hot_cosine is above 0: {self}")
+        if not (0 <= self.hot_spread < self.hot_cosine and 0 <= self.hot_equal <= 1):
+            raise ValueError(f"hot_spread is from 0 to hot_cosine, hot_equal a share: {self}")
 
 
 def blocks(corpus: Vectors) -> Iterator[np.ndarray]:
-    """float32 unit vectors [<= 8192, dimension], the same ones every time.
+    """float32 unit vectors [<= 8192, dimension], the same ones every time."""
+    for found, _ in labelled(corpus):
+        yield found
+
+
+def labelled(corpus: Vectors) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """float32 unit vectors [<= 8192, dimension], and bool: which of them come from the template.
 
     A document is its cluster's mean plus as much noise of its own (a cosine of about 0.7 to the mean). Means and noise
     have variance 1 / j along the j-th of randomly turned axes, as text embeddings roughly have.
@@ -63,10 +86,24 @@ def blocks(corpus: Vectors) -> Iterator[np.ndarray]:
         copies = np.flatnonzero(is_copy) if len(pool) else np.empty(0, np.int64)
         cosines = random.uniform(FARTHEST, NEAREST, len(copies))
         found[copies] = _near(pool[random.integers(len(pool), size=len(copies))], cosines, random)
-        hot = np.flatnonzero(random.random(count) < corpus.hot_share)
-        repeated = np.repeat(template, len(hot), axis=0)
-        found[hot] = repeated if corpus.hot_cosine == 1 else _near(repeated, corpus.hot_cosine, random)
-        yield found
+        from_template = random.random(count) < corpus.hot_share
+        found[from_template] = _templated(template, int(from_template.sum()), corpus, random)
+        yield found, from_template
+
+
+def _templated(template: np.ndarray, count: int, corpus: Vectors, random: np.random.Generator) -> np.ndarray:
+    repeated = np.repeat(template, count, axis=0)
+    if corpus.hot_cosine == 1 and not corpus.hot_spread:
+        return repeated
+    # Only what is asked for is drawn, so that corpora without a spread are what they always were.
+    cosines: np.ndarray | float = corpus.hot_cosine
+    if corpus.hot_spread:
+        cosines = random.uniform(corpus.hot_cosine - corpus.hot_spread, corpus.hot_cosine, count)
+    near = _near(repeated, cosines, random)
+    if corpus.hot_equal:
+        equal = random.random(count) < corpus.hot_equal
+        near[equal] = template
+    return near
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -81,33 +118,50 @@ def _near(vectors: np.ndarray, cosines: np.ndarray | float, random: np.random.Ge
     return cosines * vectors + np.sqrt(1 - cosines**2) * _unit(noise)
 
 
-def write_vectors(path: str | Path, corpus: Vectors, *, files: int = 8) -> None:
-    """Write Parquet `files` below `path`: id (string), embedding (fixed-size list of float32); a block in memory."""
+def write_vectors(
+    path: str | Path, corpus: Vectors, *, files: int = 8, type: str = "float32", sources: bool = False
+) -> None:
+    """Write Parquet `files` below `path`: id (string), embedding (fixed-size list of `type`); a block in memory.
+
+    type: float32 or float16. sources: also write a column `source`, the same on every run; what comes from the template
+    has the source TEMPLATE. Raises ValueError for another type.
+    """
+    if type not in ("float32", "float16"):
+        raise ValueError(f"type must be float32 or float16, not {type!r}")
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    schema = pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), corpus.dimension))])
+    fields = [("id", pa.string()), ("embedding", pa.list_(pa.from_numpy_dtype(type), corpus.dimension))]
+    schema = pa.schema([*fields, *([("source", pa.string())] if sources else [])])
     per_file = -(-corpus.documents // files)
     row, writer = 0, None
     try:
-        for block in blocks(corpus):
+        for block, from_template in labelled(corpus):
             while len(block):
                 if writer is None:
                     name = folder / f"vectors-{row // per_file:05d}.parquet"
-                    writer = pq.ParquetWriter(name, schema, compression="none", use_dictionary=False)
+                    writer = pq.ParquetWriter(name, schema, compression="none", use_dictionary=["source"])
                 count = min(len(block), per_file - row % per_file)
-                ids = pa.array([f"d{number:09d}" for number in range(row, row + count)])
-                flat = pa.array(block[:count].reshape(-1))
-                writer.write_table(
-                    pa.table([ids, pa.FixedSizeListArray.from_arrays(flat, corpus.dimension)], schema=schema),
-                    row_group_size=BLOCK,
-                )
-                row, block = row + count, block[count:]
+                table = _table(block[:count].astype(type), from_template[:count], row, schema)
+                writer.write_table(table, row_group_size=BLOCK)
+                row, block, from_template = row + count, block[count:], from_template[count:]
                 if row % per_file == 0:
                     writer.close()
                     writer = None
     finally:
         if writer is not None:
             writer.close()
+
+
+def _table(vectors: np.ndarray, from_template: np.ndarray, row: int, schema: pa.Schema) -> pa.Table:
+    numbers = range(row, row + len(vectors))
+    columns = [
+        pa.array([f"d{number:09d}" for number in numbers]),
+        pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+    ]
+    if "source" in schema.names:
+        names = [SOURCES[number % len(SOURCES)] for number in numbers]
+        columns.append(pa.array([TEMPLATE if hot else name for hot, name in zip(from_template, names)]))
+    return pa.table(columns, schema=schema)
 
 
 def load(path: str | Path) -> np.ndarray:
@@ -123,3 +177,28 @@ def load(path: str | Path) -> np.ndarray:
                 vectors[row : row + len(batch)] = flat.reshape(-1, dimension)
                 row += len(batch)
     return vectors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", help="a folder to write Parquet files into")
+    parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--dimension", type=int, default=384)
+    parser.add_argument("--clusters", type=int, default=1000, help="true clusters")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--files", type=int, default=8)
+    parser.add_argument("--type", choices=("float32", "float16"), default="float32")
+    parser.add_argument("--template", action="store_true", help="one template makes 60 %% of all documents")
+    options = parser.parse_args()
+    corpus = Vectors(
+        options.documents,
+        options.dimension,
+        options.clusters,
+        seed=options.seed,
+        **(TEMPLATED if options.template else {}),
+    )
+    write_vectors(options.path, corpus, files=options.files, type=options.type, sources=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -110,6 +110,7 @@ def cluster_summary(statistics: np.ndarray, removed: np.ndarray | None = None) -
         "documents": total,
         "representatives": int(statistics[1].sum()),
         "sizes": percentiles(sizes, 1, 50, 99) | {"max": int(sizes.max(initial=0))},
+        **unevenness(sizes),
         "imbalance": float(len(documents) * np.square(sizes, dtype=np.float64).sum() / max(total, 1) ** 2),
         "share_in_10_largest": float(np.sort(sizes)[-10:].sum() / max(total, 1)),
         "similarity": float(statistics[2].sum() / max(total, 1) / COARSE**2),
@@ -131,6 +132,23 @@ def cluster_summary(statistics: np.ndarray, removed: np.ndarray | None = None) -
                 for index in worst
             ],
         },
+    }
+
+
+def unevenness(sizes: np.ndarray) -> dict[str, float]:
+    """How far from equal the sizes int [n] of filled clusters are: 1, 0 and 0 where they are equal.
+
+    max_over_mean; cv: standard deviation over mean; gini: mean difference of two sizes over twice the mean.
+    """
+    total = float(sizes.sum())
+    if not total:
+        return {"max_over_mean": 1.0, "cv": 0.0, "gini": 0.0}
+    ordered = np.sort(sizes).astype(np.float64)
+    places = np.arange(1, len(sizes) + 1)
+    return {
+        "max_over_mean": float(ordered[-1] * len(sizes) / total),
+        "cv": float(ordered.std() / ordered.mean()),
+        "gini": float(((2 * places - len(sizes) - 1) * ordered).sum() / (len(sizes) * total)),
     }
 
 

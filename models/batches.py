@@ -28,8 +28,10 @@ def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 4.0) -> list[
     return lengths
 
 
-def plan_batches(lengths: np.ndarray, buckets: Sequence[int], *, tokens: int) -> Iterator[Batch]:
+def plan_batches(lengths: np.ndarray, buckets: Sequence[int], *, tokens: int, devices: int = 1) -> Iterator[Batch]:
     """Batches of about `tokens` tokens that hold every text once, shortest bucket first; equal input, equal batches.
+
+    `devices` share each batch, which then has so many rows for every one of them.
 
     Raises ValueError for a text longer than the last bucket.
     """
@@ -38,7 +40,7 @@ def plan_batches(lengths: np.ndarray, buckets: Sequence[int], *, tokens: int) ->
     bucket = np.searchsorted(buckets, lengths)
     order = np.argsort(bucket, kind="stable")
     for i, length in enumerate(buckets):
-        size = max(1, tokens // length)
+        size = devices * max(1, tokens // length)
         rows = order[np.searchsorted(bucket[order], i) : np.searchsorted(bucket[order], i + 1)]
         for start in range(0, len(rows), size):
             yield Batch(rows[start : start + size], size, length)

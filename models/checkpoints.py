@@ -1,7 +1,7 @@
-"""Weights of a local Hugging Face directory (config.json, model.safetensors) as a Flax parameter tree. Strict.
+"""Weights of a local Hugging Face directory as a Flax parameter tree. Strict.
 
 A family says which parameter comes from which checkpoint tensors; every tensor must then be used, and no parameter may
-be left without one. Safetensors holds arrays and nothing else: reading it runs no code.
+be left without one.
 """
 
 import hashlib
@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sluice.models import tensors
+
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 
 
 class Weight(NamedTuple):
@@ -30,7 +31,7 @@ def read_config(directory: str) -> dict[str, Any]:
     path = Path(directory) / CONFIG
     if not path.is_file():
         raise FileNotFoundError(
-            f"no {CONFIG} in {directory}: a model directory holds {CONFIG}, {WEIGHTS}, a vocabulary"
+            f"no {CONFIG} in {directory}: a model directory holds {CONFIG}, {tensors.SAFETENSORS}, a vocabulary"
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -42,35 +43,42 @@ def read_config(directory: str) -> dict[str, Any]:
 
 
 def read_parameters(
-    directory: str, weights: Mapping[str, Weight], *, prefix: str = "", harmless: Iterable[str] = ()
+    directory: str,
+    weights: Mapping[str, Weight],
+    *,
+    prefix: str = "",
+    harmless: Iterable[str] = (),
+    aliases: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Parameters as float32 arrays in nested dictionaries; `weights` is keyed by path ("layer_0/query/kernel").
 
     `prefix` may stand before every tensor's name; tensors that match a `harmless` pattern from their start are left
-    out. Raises FileNotFoundError, and ValueError listing every missing tensor, extra tensor and wrong shape.
+    out; an alias may stand in for the tensor it names, or repeat it. Raises FileNotFoundError, and ValueError listing
+    every missing tensor, extra tensor and wrong shape.
     """
-    from safetensors import safe_open
-
-    path = Path(directory) / WEIGHTS
-    if not path.is_file():
-        raise FileNotFoundError(f"no {WEIGHTS} in {directory}")
-    with safe_open(path, framework="np") as file:
-        names = list(file.keys())
-        stored = {name.removeprefix(prefix): name for name in names}
-        if twice := sorted(set(names) - set(stored.values())):
-            raise ValueError(f"{path} has tensors both with and without {prefix!r}: {', '.join(twice)}")
-        expected = {source: weight.shape for weight in weights.values() for source in weight.sources}
-        shapes = {name: tuple(file.get_slice(stored[name]).get_shape()) for name in stored}
-        _check(path, expected, shapes, re.compile("|".join(harmless) or r"(?!)"))
-        tree: dict[str, Any] = {}
-        for target, weight in weights.items():
-            parts = [_float32(file.get_tensor(stored[source])) for source in weight.sources]
-            parts = [part.T for part in parts] if weight.transpose else parts
-            *folders, leaf = target.split("/")
-            node = tree
-            for folder in folders:
-                node = node.setdefault(folder, {})
-            node[leaf] = np.ascontiguousarray(np.concatenate(parts, axis=-1))
+    opened = tensors.open_tensors(directory)
+    stored = {name.removeprefix(prefix): tensor for name, tensor in opened.items()}
+    if len(stored) < len(opened):
+        twice = sorted(name for name in opened if name.startswith(prefix) and name.removeprefix(prefix) in opened)
+        raise ValueError(f"{directory} has tensors both with and without {prefix!r}: {', '.join(twice)}")
+    for alias, name in (aliases or {}).items():
+        if alias in stored:
+            other = stored.pop(alias)
+            tensor = stored.setdefault(name, other)
+            if tensor is not other and not np.array_equal(tensor.read(), other.read()):
+                raise ValueError(f"{directory}: {alias} and {name} should be one tensor, and differ")
+    expected = {source: weight.shape for weight in weights.values() for source in weight.sources}
+    shapes = {name: tensor.shape for name, tensor in stored.items()}
+    _check(directory, expected, shapes, re.compile("|".join(harmless) or r"(?!)"))
+    tree: dict[str, Any] = {}
+    for target, weight in weights.items():
+        parts = [_float32(stored[source].read(), source) for source in weight.sources]
+        parts = [part.T for part in parts] if weight.transpose else parts
+        *folders, leaf = target.split("/")
+        node = tree
+        for folder in folders:
+            node = node.setdefault(folder, {})
+        node[leaf] = np.ascontiguousarray(np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0])
     return tree
 
 
@@ -86,7 +94,7 @@ def digest(directory: str, files: Iterable[str]) -> str:
 
 
 def _check(
-    path: Path,
+    directory: str,
     expected: Mapping[str, tuple[int, ...]],
     shapes: Mapping[str, tuple[int, ...]],
     harmless: re.Pattern[str],
@@ -101,11 +109,11 @@ def _check(
     problems = {"missing": missing, "extra": extra, "wrong shape": wrong}
     if any(problems.values()):
         listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names)
-        raise ValueError(f"{path} does not fit {CONFIG}: {listed}")
+        raise ValueError(f"{directory}: the weights do not fit {CONFIG}: {listed}")
 
 
-def _float32(tensor: np.ndarray) -> np.ndarray:
+def _float32(tensor: np.ndarray, name: str) -> np.ndarray:
     # bfloat16 arrives as ml_dtypes' type, whose kind is not "f"
     if tensor.dtype.kind != "f" and tensor.dtype.name != "bfloat16":
-        raise ValueError(f"a weight has type {tensor.dtype}, not a floating point one")
+        raise ValueError(f"{name} has type {tensor.dtype}, not a floating point one")
     return tensor.astype(np.float32, copy=False)

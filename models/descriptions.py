@@ -1,42 +1,53 @@
 """What an embedder's vectors and token counts depend on, told from the model's files without loading its weights."""
 
 import functools
-import importlib
 import os
 from pathlib import Path
 from typing import Any
 
-from sluice.models import checkpoints, embedder
+from sluice.models import chain, checkpoints, embedder, families, tensors
+from sluice.models.model_files import local_directory
+from sluice.models.tokenizers import chosen
 
 
-def _family(directory: str) -> Any:
-    return embedder.family(checkpoints.read_config(directory).get("model_type"))
+def _network(model: str) -> str:
+    """The directory of a model's config.json, weights and vocabulary."""
+    directory = local_directory(model)
+    # a token table's modules.json says nothing that config.json does not
+    return directory if chosen.is_table(directory) else chain.read_chain(directory).network
 
 
-def check_model(directory: str) -> None:
-    """Raises ValueError or FileNotFoundError unless a directory looks like a model that can be loaded."""
-    _family(directory)
-    weights = Path(directory) / checkpoints.WEIGHTS
-    if not weights.is_file():
-        raise FileNotFoundError(f"{directory} is not a model directory: it has no {checkpoints.WEIGHTS}")
+def check_model(model: str) -> None:
+    """Raises ValueError or FileNotFoundError unless a model looks like one that can be loaded."""
+    directory = _network(model)
+    if not chosen.is_table(directory):
+        families.family(checkpoints.read_config(directory).get("model_type"))
+    tensors.weight_files(directory)
+    chosen.kind(directory)
 
 
-def load_tokenizer(directory: str) -> Any:
-    """The tokenizer of a model directory: tokenize, count, recipe."""
-    return importlib.import_module(f"sluice.models.tokenizers.{_family(directory).TOKENIZER}").load(directory)
+def check_options(config: embedder.EmbedderConfig) -> None:
+    """Raises ValueError for options that the model does not have, as a prompt's name, layers or dimensions."""
+    describe(config)
+
+
+def load_tokenizer(model: str) -> chosen.Tokenizer:
+    """The tokenizer of a model: tokenize, count, recipe."""
+    return chosen.load(_network(model))
 
 
 @functools.lru_cache(maxsize=8)
-def tokenizer_recipe(directory: str) -> dict[str, Any]:
-    """What decides the token counts of a model directory: its tokenizer's rules and files."""
-    module = importlib.import_module(f"sluice.models.tokenizers.{_family(directory).TOKENIZER}")
-    return {**load_tokenizer(directory).recipe(), "digest": checkpoints.digest(directory, module.FILES)}
+def tokenizer_recipe(model: str) -> dict[str, Any]:
+    """What decides the token counts of a model: its tokenizer's rules and files."""
+    directory = _network(model)
+    module = chosen.kind(directory)
+    return {**module.load(directory).recipe(), "digest": checkpoints.digest(directory, module.FILES)}
 
 
 @functools.lru_cache(maxsize=8)
 def describe(config: embedder.EmbedderConfig) -> dict[str, Any]:
-    """The recipe of the embedder that a configuration loads."""
-    return embedder.Embedder(config, weights=False).recipe()
+    """The recipe of the embedder that a configuration loads. Raises as embedder.load does."""
+    return embedder.load(config, weights=False).recipe()
 
 
 def default_cache() -> str:

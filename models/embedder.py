@@ -1,101 +1,114 @@
-"""Texts to unit vectors with a local model directory: EmbedderConfig travels to the workers, load() makes the Embedder.
+"""Texts to unit vectors with a model directory: EmbedderConfig travels to the workers, load() makes the Embedder.
 
     embedder = load(EmbedderConfig(model=default_model_dir()))
     vectors = embedder.embed(["a text", "another"])  # float32 [2, 384]
 
-The family is the file of models/embedders named as config.json's model_type; nothing registers it.
+The family is the file of models/embedders that knows config.json's model_type; nothing registers it.
 """
 
-import contextlib
-import hashlib
-import importlib
-import json
-import os
-import pkgutil
-import platform
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sluice.models import batches, checkpoints
+from sluice.models import batches, checkpoints, device, layer_subset, tensors, windows
+from sluice.models.chain import Chain, Dense, Pool, Step, read_chain
+from sluice.models.embedder_config import CONVENTIONS, DTYPES, LONG_DOCUMENTS, POOLINGS, Counters, EmbedderConfig
+from sluice.models.families import family
+from sluice.models.model_files import local_directory
+from sluice.models.text_rows import TextRows
+from sluice.models.tokenizers import chosen
 
-POOLINGS = ("mean", "cls", "last")
-DTYPES = ("float32", "bfloat16")
+if TYPE_CHECKING:
+    from sluice.models.static import StaticEmbedder
 
-
-@dataclass(frozen=True)
-class EmbedderConfig:
-    """What decides the vectors, and where compiled programs are kept.
-
-    `model`: a Hugging Face directory. `max_tokens`: texts are cut there, special tokens counted; the model's positions
-    are a lower bound to it. `pooling`: mean, cls, last, or auto (what sentence-transformers' 1_Pooling says, else
-    mean). `dtype` of the arithmetic; vectors are float32 either way. `cache`: directory of compiled programs that
-    later processes reuse, None for none.
-    """
-
-    model: str
-    max_tokens: int = 256
-    pooling: str = "auto"
-    dtype: str = "float32"
-    cache: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_tokens < 3:
-            raise ValueError(f"max_tokens must be at least 3, got {self.max_tokens}")
-        if self.pooling not in ("auto", *POOLINGS):
-            raise ValueError(f"pooling must be auto or one of {POOLINGS}, got {self.pooling!r}")
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {DTYPES}, got {self.dtype!r}")
+__all__ = [
+    "CONVENTIONS",
+    "DTYPES",
+    "LONG_DOCUMENTS",
+    "POOLINGS",
+    "Counters",
+    "Embedded",
+    "Embedder",
+    "EmbedderConfig",
+    "load",
+]
 
 
-@dataclass
-class Counters:
-    """Totals since load(). `padded_tokens` are positions computed in vain, `truncated` counts texts."""
+class Embedded(NamedTuple):
+    """float32 vectors [n, d] of unit length, zero where `valid` [n] says that the model computed none."""
 
-    documents: int = 0
-    tokens: int = 0
-    padded_tokens: int = 0
-    truncated: int = 0
+    vectors: np.ndarray
+    valid: np.ndarray
 
 
 class Embedder:
-    """Made by `load`, in the worker that uses it: its configuration is small and picklable, itself is not."""
+    """Made by `load`, in the worker that uses it: its configuration is small and picklable, itself is not.
+
+    `dimension` of the vectors; `layers` of the model, before any are left out.
+    """
 
     def __init__(self, config: EmbedderConfig, *, weights: bool = True) -> None:
-        description = checkpoints.read_config(config.model)
+        device.share_memory()
+        if weights:
+            config = replace(config, dtype=device.chosen_dtype(config.dtype))
+        chain = read_chain(local_directory(config.model))
+        description = checkpoints.read_config(chain.network)
         self._family = family(description.get("model_type"))
-        self._pooling = pooling(config.model) if config.pooling == "auto" else config.pooling
-        _check_modules(config.model)
+        self._config, self._chain, self._description = config, chain, description
+        self._convention = _convention(config, self._family, chain)
+        module, self._weights, self._unused = self._subset(self._make_module(), self._family.weights(description))
+        self._steps = _steps(config, self._family, chain)
+        self.dimension: int = _dimension(self._steps, module.size, config.dimensions)
+        self._prompt = chain.prompt(config.prompt, config.prompt_name)
         self._max_tokens = min(config.max_tokens, self._family.max_tokens(description))
-        self._tokenizer_module = importlib.import_module(f"sluice.models.tokenizers.{self._family.TOKENIZER}")
-        self._config = config
-        self._tokenizer = self._tokenizer_module.load(config.model)
-        if self._tokenizer.size > description["vocab_size"]:
+        self._tokenizer_module = chosen.kind(chain.network)
+        self._tokenizer = self._tokenizer_module.load(chain.network)
+        if self._tokenizer.size > module.vocabulary:
             raise ValueError(
-                f"{config.model}: the tokenizer has {self._tokenizer.size} ids, the model {description['vocab_size']}"
+                f"{config.model}: the tokenizer has {self._tokenizer.size} ids, the model {module.vocabulary}"
             )
-        self._program: Callable[..., Any] = self._make_program(description) if weights else _no_weights
+        self._rows = TextRows(
+            self._tokenizer,
+            description,
+            vocabulary=module.vocabulary,
+            max_tokens=self._max_tokens,
+            prompt=self._prompt,
+            bare=self._convention == "d4",
+            lower_case=chain.lower_case,
+            chunks=config.long_documents == "chunk-mean",
+        )
         self._buckets = batches.bucket_lengths(self._max_tokens)
-        self.dimension: int = description["hidden_size"]
+        self._program: Any = self._make_program(module) if weights else _NoWeights()
         self.counters = Counters()
 
+    @property
+    def dtype(self) -> str:
+        """float32 or bfloat16: what `auto` has become on this machine; `auto` where there are no weights."""
+        return self._config.dtype
+
     def recipe(self) -> dict[str, Any]:
-        """JSON-able: equal recipes give equal vectors (within rounding)."""
-        files = (checkpoints.CONFIG, checkpoints.WEIGHTS, *self._tokenizer_module.FILES)
+        """JSON-able: equal recipes give equal vectors (within rounding, and `auto` on the same kind of machine)."""
+        network = self._chain.network
+        files = (checkpoints.CONFIG, *tensors.weight_files(network), *self._tokenizer_module.FILES)
+        long: Any = self._config.long_documents
+        if long == "chunk-mean":
+            long = {"chunk-mean": f"1/{windows.OVERLAP} overlap"}
         return {
             "family": self._family.__name__.rpartition(".")[2],
-            "model_digest": checkpoints.digest(self._config.model, files),
+            "model_digest": checkpoints.digest(network, files),
             "dimension": self.dimension,
-            "pooling": self._pooling,
+            "pooling": [_described(step) for step in self._steps],
             "max_tokens": self._max_tokens,
             "normalisation": "l2",
             "dtype": self._config.dtype,
             "tokenizer": self._tokenizer.recipe(),
+            "convention": self._convention,
+            "prompt": self._prompt,
+            "lower_case": self._chain.lower_case,
+            "layers": self._kept,
+            "long_documents": long,
         }
 
     def count_tokens(self, texts: Sequence[str]) -> np.ndarray:
@@ -103,164 +116,191 @@ class Embedder:
         return self._tokenizer.count(texts)
 
     def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """int32 ids of each text as the model sees them: with special tokens, cut at max_tokens."""
-        return self._tokenizer.tokenize(texts, max_tokens=self._max_tokens)[0]
+        """int32 ids of each text as the model sees them: with prompt and special tokens, cut at max_tokens."""
+        return self._rows.tokenize(texts)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [n, dimension], rows of unit length in the order of the texts.
 
-        A row depends on its text alone, up to 1e-5 of rounding. Raises ValueError if the model computes no finite
-        vector.
+        A row depends on its text alone, up to 1e-5 of rounding. Raises ValueError, naming the first, for texts that the
+        model computes no finite vector for.
         """
-        ids, truncated = self._tokenizer.tokenize(texts, max_tokens=self._max_tokens)
-        lengths = np.array([len(row) for row in ids], np.int32)
-        vectors = np.empty((len(texts), self.dimension), np.float32)
-
-        def run(batch: batches.Batch) -> int:
-            padded = np.zeros((batch.size, batch.length), np.int32)
-            valid = np.ones(batch.size, np.int32)  # rows that only fill up hold one token, and are dropped
-            valid[: len(batch.rows)] = lengths[batch.rows]
-            for row, i in enumerate(batch.rows):
-                padded[row, : lengths[i]] = ids[i]
-            vectors[batch.rows] = np.asarray(self._program(padded, valid))[: len(batch.rows)]
-            return padded.size
-
-        planned = batches.plan_batches(lengths, self._buckets, tokens=self._batch_tokens)
-        with ThreadPoolExecutor(self._in_flight) as pool:
-            computed = sum(pool.map(run, planned))
-        if not np.isfinite(vectors).all():
-            raise ValueError(f"{self._config.model} gives vectors that are not finite")
-        self.counters.documents += len(texts)
-        self.counters.tokens += int(lengths.sum())
-        self.counters.padded_tokens += computed - int(lengths.sum())
-        self.counters.truncated += int(truncated.sum())
+        vectors, valid = self.try_embed(texts)
+        if not valid.all():
+            bad = np.flatnonzero(~valid)
+            text = texts[int(bad[0])]
+            raise ValueError(
+                f"{self._config.model} gives {len(bad)} of {len(texts)} texts a vector that is not finite, "
+                f"the first: {text[:80]!r}"
+            )
         return vectors
+
+    def try_embed(self, texts: Sequence[str], *, tokens: np.ndarray | None = None) -> Embedded:
+        """As embed; texts whose vector is zero or not finite are told apart instead of raising.
+
+        tokens: of each whole text as count_tokens has them, where they are known; otherwise those of truncated texts
+        are counted.
+        """
+        counters = self.counters
+        ids, owner, weights = self._rows.rows(texts, counters, tokens=tokens)
+        lengths = np.array([len(row) for row in ids], np.int32)
+        # Each text is one row unless there are windows: then their vectors, of unit length each, are added up.
+        sums = np.zeros((len(texts), self.dimension), np.float64 if len(ids) > len(texts) else np.float32)
+        for batch, found in self._program.run(self._plan(lengths), lambda batch: _padded(batch, ids, lengths)):
+            found = found[: len(batch.rows)]
+            if len(ids) > len(texts):
+                np.add.at(sums, owner[batch.rows], found.astype(np.float64) * weights[batch.rows, None])
+            else:
+                sums[batch.rows] = found
+            counters.padded_tokens += batch.size * batch.length
+        counters.tokens += int(lengths.sum())
+        counters.padded_tokens -= int(lengths.sum())
+        vectors, valid = windows.normalise(sums)
+        counters.without_vector += int((~valid).sum())
+        return Embedded(vectors, valid)
 
     def embed_ids(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """float32 [B, dimension] of token ids int32 [B, L], right padded, of which the first lengths [B] are valid."""
-        return np.asarray(self._program(ids, lengths))
+        return self._program.vectors(ids, lengths)
 
     def hidden_states(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """float32 [B, L, dimension] before pooling; what stands at padded positions means nothing."""
-        return np.asarray(self._hidden(self._parameters, ids, lengths))
+        """float32 [B, L, D] before pooling; what stands at padded positions means nothing."""
+        return self._program.hidden_states(ids, lengths)
 
-    def _make_program(self, description: dict[str, Any]) -> Any:
-        import jax
+    def layer_angles(self, texts: Sequence[str]) -> np.ndarray:
+        """float64 [n + 1, n + 1]: mean angle (over pi) between the inputs of the n layers and the last one's output.
+
+        See models.program.angles_between. Raises ValueError for no texts, and a model without layers.
+        """
+        if not texts:
+            raise ValueError("angles between layers need texts")
+        ids = self._rows.tokenize(texts)
+        lengths = np.array([len(row) for row in ids], np.int32)
+        total: Any = 0.0
+        for batch in self._plan(lengths):
+            found = self._program.angles(*_padded(batch, ids, lengths))
+            total = total + found[: len(batch.rows)].astype(np.float64).sum(axis=0)
+        return total / len(texts)
+
+    def _plan(self, lengths: np.ndarray) -> Iterator[batches.Batch]:
+        program = self._program
+        return batches.plan_batches(lengths, self._buckets, tokens=program.batch_tokens, devices=program.devices)
+
+    def _make_module(self) -> Any:
         import jax.numpy as jnp
 
-        if self._config.cache is not None:
-            from jax.experimental.compilation_cache import compilation_cache
+        dtype = jnp.dtype("float32" if self._config.dtype == "auto" else self._config.dtype)
+        if hasattr(self._family, "CONVENTIONS"):
+            return self._family.encoder(self._description, dtype, convention=self._convention)
+        return self._family.encoder(self._description, dtype)
 
-            folder = str(Path(self._config.cache).expanduser() / _processor())
-            if jax.config.values["jax_compilation_cache_dir"] != folder:
-                jax.config.update("jax_compilation_cache_dir", folder)
-                compilation_cache.reset_cache()  # JAX settles at its first compilation whether there is a cache
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        # On a CPU a batch's activations should stay in cache, and a second batch uses the cores that the first leaves
-        # idle between its products. An accelerator wants few large batches.
-        on_cpu = jax.default_backend() == "cpu"
-        self._batch_tokens, self._in_flight = (512, min(8, _cores())) if on_cpu else (65536, 2)
-        module = self._family.encoder(description, jnp.dtype(self._config.dtype))
-        self._parameters = jax.device_put(
-            checkpoints.read_parameters(
-                self._config.model,
-                self._family.weights(description),
-                prefix=self._family.PREFIX,
-                harmless=self._family.HARMLESS,
-            )
+    def _subset(self, module: Any, weights: dict[str, Any]) -> tuple[Any, dict[str, Any], list[str]]:
+        """The module and weights of the layers to keep, and patterns of tensors that are then not needed."""
+        self._kept: str | None = None
+        self.layers = layer_subset.find_layers(weights)
+        if self._config.layers is None:
+            return module, weights, []
+        kept = layer_subset.kept_layers(self._config.layers, self.layers)
+        if len(kept) == self.layers:
+            return module, weights, []
+        self._kept = layer_subset.shown_layers(kept)
+        return layer_subset.subset_module(module, kept), *layer_subset.subset_weights(weights, kept)
+
+    def _make_program(self, module: Any) -> Any:
+        from sluice.models import pooling
+        from sluice.models.program import Program, keep_programs
+
+        if self._config.cache is not None:
+            keep_programs(self._config.cache)
+        parameters = checkpoints.read_parameters(
+            self._chain.network,
+            self._weights,
+            prefix=self._family.PREFIX,
+            harmless=(*self._family.HARMLESS, *self._unused),
+            aliases=getattr(self._family, "ALIASES", None),
+        )
+        return Program(
+            module,
+            self._steps,
+            parameters=parameters,
+            heads=[pooling.read_dense(step) if isinstance(step, Dense) else {} for step in self._steps],
+            prompt=self._rows.prompt_tokens,
+            dimensions=self._config.dimensions,
         )
 
-        def hidden(parameters: Any, ids: jax.Array, lengths: jax.Array) -> jax.Array:
-            # TensorFloat-32, an accelerator's default for float32, would cost three digits
-            with jax.default_matmul_precision("highest"):
-                return module.apply({"params": parameters}, ids, lengths).astype(jnp.float32)
 
-        def vectors(parameters: Any, ids: jax.Array, lengths: jax.Array) -> jax.Array:
-            return _pool(hidden(parameters, ids, lengths), lengths, self._pooling)
-
-        self._hidden, program = jax.jit(hidden), jax.jit(vectors)
-        return lambda ids, lengths: program(self._parameters, ids, lengths)
+class _NoWeights:
+    def __getattr__(self, name: str) -> Any:
+        raise ValueError("this embedder was made to be described, without weights")
 
 
-def _no_weights(*_: Any) -> Any:
-    raise ValueError("this embedder was made to be described, without weights")
+def _padded(batch: batches.Batch, ids: Sequence[np.ndarray], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids int32 [size, length] and lengths [size]; rows that only fill up hold one token, and are dropped."""
+    padded = np.zeros((batch.size, batch.length), np.int32)
+    valid = np.ones(batch.size, np.int32)
+    valid[: len(batch.rows)] = lengths[batch.rows]
+    for row, i in enumerate(batch.rows):
+        padded[row, : lengths[i]] = ids[i]
+    return padded, valid
 
 
-def load(config: EmbedderConfig) -> Embedder:
-    """The embedder of a model directory, weights read. Call it in a worker's setup.
+def load(config: EmbedderConfig, *, weights: bool = True) -> "Embedder | StaticEmbedder":
+    """The embedder of a model, weights read unless only its recipe is wanted. Call it in a worker's setup.
 
     Raises FileNotFoundError for a file that is not there, ValueError for a model this project cannot run faithfully.
     """
     try:
-        return Embedder(config)
+        if chosen.is_table(directory := local_directory(config.model)):
+            from sluice.models.static import StaticEmbedder
+
+            return StaticEmbedder(config, directory, weights=weights)
+        return Embedder(config, weights=weights)
     except KeyError as error:
         raise ValueError(f"{config.model}: the configuration has no {error}") from error
+    except (TypeError, ZeroDivisionError, OverflowError) as error:
+        raise ValueError(f"{config.model}: a setting of the configuration makes no sense: {error}") from error
 
 
-def families() -> list[str]:
-    """The model types there are: the files of models/embedders."""
-    import sluice.models.embedders
-
-    return sorted(module.name for module in pkgutil.iter_modules(sluice.models.embedders.__path__))
-
-
-def pooling(directory: str) -> str:
-    """What sentence-transformers' 1_Pooling/config.json says, mean without one. Raises ValueError for another kind."""
-    path = Path(directory) / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return "mean"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    kinds = {
-        "mean": config.get("pooling_mode_mean_tokens"),
-        "cls": config.get("pooling_mode_cls_token"),
-        "last": config.get("pooling_mode_lasttoken"),
-    }
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    if len(chosen) != 1 or not any(kinds.values()):
-        raise ValueError(f"{path} asks for {chosen}: exactly one of mean, cls and last token is supported")
-    return next(kind for kind, value in kinds.items() if value)
+def _convention(config: EmbedderConfig, family: Any, chain: Chain) -> str:
+    known = getattr(family, "CONVENTIONS", ("huggingface",))
+    if config.convention == "auto":
+        return "huggingface" if chain.steps else known[0]
+    if config.convention not in known:
+        raise ValueError(f"{config.model}: convention {config.convention!r} is not one of this family's, {known}")
+    return config.convention
 
 
-def _processor() -> str:
-    """A name for this kind of processor: programs compiled for another kind may use instructions it lacks."""
-    name = platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name += next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+def _steps(config: EmbedderConfig, family: Any, chain: Chain) -> tuple[Step, ...]:
+    """The chain's steps with the configured pooling, or the family's own pooling."""
+    if not chain.steps:
+        return (Pool((family.POOLING if config.pooling == "auto" else config.pooling,)),)
+    if config.pooling == "auto":
+        return chain.steps
+    return tuple(step._replace(modes=(config.pooling,)) if isinstance(step, Pool) else step for step in chain.steps)
 
 
-def _cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _dimension(steps: Sequence[Step], size: int, dimensions: int | None) -> int:
+    """How long the vectors are that steps make of states of `size`, cut to `dimensions` where given.
+
+    Raises ValueError where a layer does not fit, or there are fewer.
+    """
+    for step in steps:
+        if isinstance(step, Pool):
+            size *= len(step.modes)
+        elif isinstance(step, Dense):
+            if step.inputs != size:
+                raise ValueError(f"{step.folder} takes {step.inputs} numbers, what comes before it gives {size}")
+            size = step.outputs
+    if dimensions is not None and dimensions > size:
+        raise ValueError(f"dimensions {dimensions}: the model's vectors have {size}")
+    return dimensions or size
 
 
-def family(model_type: Any) -> ModuleType:
-    """The module of a family. Raises ValueError, naming those there are, for any other."""
-    if model_type not in families():
-        raise ValueError(f"model_type {model_type!r} is not supported: there are {', '.join(families())}")
-    return importlib.import_module(f"sluice.models.embedders.{model_type}")
-
-
-def _check_modules(directory: str) -> None:
-    """Refuses a sentence-transformers model with more after pooling than normalisation, a Dense layer for instance."""
-    path = Path(directory) / "modules.json"
-    if not path.is_file():
-        return
-    kinds = [str(module.get("type")).rpartition(".")[2] for module in json.loads(path.read_text(encoding="utf-8"))]
-    if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
-        raise ValueError(f"{path} has modules that are not supported: {', '.join(unknown)}")
-
-
-def _pool(hidden: Any, lengths: Any, kind: str) -> Any:
-    """[B, L, D] and lengths [B] -> unit vectors [B, D]."""
-    import jax.numpy as jnp
-
-    if kind == "cls":
-        pooled = hidden[:, 0]
-    elif kind == "last":
-        pooled = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)[:, 0]
-    else:
-        valid = (jnp.arange(hidden.shape[1])[None, :] < lengths[:, None])[:, :, None]
-        pooled = jnp.where(valid, hidden, 0.0).sum(axis=1) / lengths[:, None]
-    return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
+def _described(step: Step) -> dict[str, Any]:
+    """A step in JSON, its weights by content: a moved directory changes nothing."""
+    found = {"kind": type(step).__name__.lower(), **step._asdict()}
+    if isinstance(step, Pool):
+        found["modes"] = list(step.modes)
+    if isinstance(step, Dense):
+        found["folder"] = checkpoints.digest(step.folder, tensors.weight_files(step.folder))
+    return found

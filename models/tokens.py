@@ -17,15 +17,7 @@ def token_counter(kind: str, name: str) -> TokenCounter:
 
         return load_tokenizer(name).count
     if kind == "tokenizer":
-        from tokenizers import Tokenizer
+        from sluice.models.tokenizers.tokenizer_json import from_file
 
-        tokenizer = Tokenizer.from_file(name)
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-
-        def count(texts: Sequence[str]) -> np.ndarray:
-            encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-            return np.fromiter((len(one.ids) for one in encoded), np.int32, len(texts))
-
-        return count
+        return from_file(name).count
     raise ValueError(f"tokens are counted by a model or a tokenizer, not by {kind!r}")

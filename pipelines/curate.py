@@ -54,6 +54,9 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
         raise ValueError("the inputs hold no units")
     if recipe.needs_vectors and run.embedder is not None:
         descriptions.check_model(run.model)
+        descriptions.check_options(run.embedder)
+    for step in recipe.steps:
+        step.check(run)
     kind, name = recipe.counting
     if kind == "tokenizer":
         storage.info(name)

@@ -159,9 +159,17 @@ class Explanation:
                 "score": None if row["score"] in (None, int(NEVER), float("-inf")) else row["score"] / config["scale"],
                 "threshold": None if threshold is None else threshold / config["scale"],
                 "neighbour": None if None in neighbour else (self._decision(neighbour) or {}).get("id"),
+                "match": self._match(name, row),
             }
             if not kept:
                 return
+
+    def _match(self, name: str, row: dict[str, Any]) -> dict[str, Any] | None:
+        """What outside the run the document resembles, where a step compares with something there."""
+        found = self.run.options(name).matched(self.run, name, row)
+        if found is None or found["text"] is None:
+            return found
+        return found | {"text": found["text"][: self.characters], "characters": len(found["text"])}
 
 
 def _candidates(ids: pa.Array, document: str) -> list[str]:
@@ -195,6 +203,8 @@ def render(found: dict[str, Any]) -> RenderableType:
         lines.append(Text(f"{found['same_id']:,} more documents have this id; this is the first of them."))
     lines += [Text("  " + line) for line in map(_step, found["steps"])]
     parts: list[RenderableType] = [*lines, *_page("the document", found)]
+    for match in [step["match"] for step in found["steps"] if step["match"] and step["outcome"] == "removed"]:
+        parts += _page(f"resembles {printable(match['id'], 80)} of {printable(match['where'], 200)}", match)
     chain = found["chain"]
     if chain:
         parts += _page(f"resembles {printable(chain[0]['id'], 80)}, {_fate(chain[0])}", chain[0])
@@ -214,6 +224,8 @@ def _step(step: dict[str, Any]) -> str:
         return f"{step['step']}: nothing against it"
     limit = "nothing was removed" if step["threshold"] is None else f"threshold {step['threshold']:.4f}"
     near = "" if step["neighbour"] is None else f", nearest {printable(step['neighbour'], 80)}"
+    if match := step["match"]:
+        near += f", nearest {printable(match['id'], 80)} of {printable(match['where'], 200)}"
     return f"{step['step']}: {step['outcome']}, score {step['score']:.4f}, {limit}{near}"
 
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from sluice.pipelines.clustering import Clustered
+from sluice.pipelines.embedded import with_embedded
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.step import Step
 from sluice.pipelines.steps.semdedup import MOST_SPLITS, SemDeDup
@@ -44,6 +45,11 @@ class Finished:
     def __init__(self, url: str):
         self.url = url.rstrip("/")
         self.recipe = read_recipe(self.url)
+        embeddings = self.find("embeddings")
+        if embeddings is not None and embeddings.manifest["totals"].get("without_vector"):
+            self._named = with_embedded(self.recipe.steps)
+        else:
+            self._named = [(f"{number:02d}-{step.step}", step) for number, step in enumerate(self.recipe.steps, 1)]
 
     def find(self, folder: str) -> Artifact | None:
         """The artifact in a folder of the run, or None when it is not finished."""
@@ -59,19 +65,24 @@ class Finished:
 
     @property
     def steps(self) -> list[str]:
-        """The steps' names in order, as 02-semdedup."""
-        return [f"{number:02d}-{step.step}" for number, step in enumerate(self.recipe.steps, start=1)]
+        """The steps' names in order, as 02-semdedup; `embedded` among them where documents have no vector."""
+        return [name for name, _ in self._named]
+
+    @property
+    def all_options(self) -> list[Step]:
+        """What `steps` are named after, in the same order."""
+        return [step for _, step in self._named]
 
     def options(self, name: str) -> Step:
         """A step of the recipe by name. Raises ValueError when there is none."""
         if name not in self.steps:
             raise ValueError(f"{self.url} has no step {name}; its steps are {', '.join(self.steps)}")
-        return self.recipe.steps[self.steps.index(name)]
+        return self.all_options[self.steps.index(name)]
 
     def clusterings(self, name: str) -> list[str]:
         """The folders of a step's clusterings, in order: clusters too large for a bin are split, perhaps again."""
         options = self.options(name)
-        folders = [f"steps/{name}"] if isinstance(options, Clustered) else []
+        folders = [f"steps/{name}"] if isinstance(options, Clustered) and "clusters" in options.folders else []
         while isinstance(options, SemDeDup) and len(folders) <= MOST_SPLITS:
             centroids, clusters = self.find(f"{folders[-1]}/centroids"), self.find(f"{folders[-1]}/clusters")
             if centroids is None or clusters is None:
@@ -82,6 +93,13 @@ class Finished:
             folders.append(f"steps/{name}/split-{len(folders)}")
         return folders
 
+    def centroids(self, name: str) -> Artifact:
+        """What the documents of a step over clusters were assigned to in the end: refined and split, where they are."""
+        folder, options = self.clusterings(name)[-1], self.options(name)
+        if folder == f"steps/{name}" and isinstance(options, Clustered) and options.refine:
+            folder = f"{folder}/refine-{options.refine}"
+        return self.artifact(f"{folder}/centroids")
+
     def step(self, name: str) -> AuditedStep:
         """A finished step, with the last of its clusterings."""
         clusterings = self.clusterings(name)
@@ -89,7 +107,7 @@ class Finished:
             name,
             scores=self.artifact(f"steps/{name}/scores"),
             keep=self.artifact(f"steps/{name}/keep"),
-            centroids=self.artifact(f"{clusterings[-1]}/centroids") if clusterings else None,
+            centroids=self.centroids(name) if clusterings else None,
             clusters=self.artifact(f"{clusterings[-1]}/clusters") if clusterings else None,
             copies=self.find(f"steps/{name}/copies"),
         )

@@ -29,7 +29,7 @@ def loss_lines(totals: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 def _counted(found: dict[str, Any], kind: str) -> str:
     plural = kind if found["groups"] == 1 else f"{kind}s"
-    left = "nothing" if not found["kept"] else f"{number(found['kept'])} documents"
+    left = f"{number(found['kept'])} of them" if found["kept"] else "nothing"
     return f"{number(found['groups'])} {plural} of {number(found['documents'])} documents kept {left}"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 # Before TensorFlow is imported anywhere: its start-up notes are no news to anybody.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from sluice.pipelines import explain, preview, sample_corpus, status
+from sluice.pipelines import clusters, explain, preview, recipes, sample_corpus, scip_experiment, status
 from sluice.pipelines.options import OPTIONS, build_recipe, check_beam_args
 from sluice.pipelines.presets import PRESETS
 
@@ -53,8 +53,11 @@ def parser() -> argparse.ArgumentParser:
     for name, module, text in (
         ("explain", explain, "why a document was kept or went, next to the text it resembles"),
         ("preview", preview, "what each threshold would keep, with pairs just either side of it"),
+        ("clusters", clusters, "how even, how tight and how stable the clusters of a run are"),
         ("status", status, "what a run has finished so far"),
+        ("recipes", recipes, "every preset and every step, with its paper and its options"),
         ("sample-corpus", sample_corpus, "make a real corpus out of the docstrings of installed packages"),
+        ("scip-experiment", scip_experiment, "where a model puts corrupted code: does the recipe `code` hold for it?"),
     ):
         command = _command(commands, name, text)
         module.add_arguments(command)

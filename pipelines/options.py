@@ -45,23 +45,33 @@ OPTIONS = (
     Option("max_reject_share", "fail when more than this share of records is bad (default: 0.01)", "input", ("input", "max_reject_share"), type=float, metavar="SHARE"),
     Option("unreadable", "what to do about a file that is damaged or truncated: fail, or reject its rest (default: fail)", "input", ("input", "unreadable"), choices=("fail", "reject")),
     Option("unit_bytes", "size of the pieces that workers take, in bytes (default: 134217728)", "input", ("input", "unit_bytes"), type=int, metavar="N"),
-    Option("model", "Hugging Face model directory (default: the installed all-MiniLM-L6-v2)", "embedding", ("embedding", "model"), metavar="DIR"),
-    Option("max_tokens", "tokens of a text that the model sees (default: 256)", "embedding", ("embedding", "max_tokens"), type=int, metavar="N"),
-    Option("pooling", "auto, mean, cls or last (default: what the model directory says)", "embedding", ("embedding", "pooling")),
+    Option("model", "Hugging Face model: a directory, a URL of one (gs://...), or organisation/name[@revision] on the hub (default: the installed all-MiniLM-L6-v2)", "embedding", ("embedding", "model"), metavar="MODEL"),
+    Option("max_tokens", "tokens of a text that the model sees at a time (default: 256)", "embedding", ("embedding", "max_tokens"), type=int, metavar="N"),
+    Option("long_documents", "texts of more tokens: truncate (default), or chunk-mean, the mean over overlapping windows", "embedding", ("embedding", "long_documents"), choices=("truncate", "chunk-mean")),
+    Option("pooling", "auto, mean, cls, last, max, mean_sqrt or weighted_mean (default: what the model directory says)", "embedding", ("embedding", "pooling")),
+    Option("dtype", "of the model's arithmetic; auto (default): bfloat16 on accelerators, float32 elsewhere", "embedding", ("embedding", "dtype"), choices=("auto", "float32", "bfloat16")),
+    Option("prompt", "stands before each text, as 'passage: ' for E5; '' for none (default: the model's own)", "embedding", ("embedding", "prompt"), metavar="TEXT"),
+    Option("prompt_name", "a prompt of the model's config_sentence_transformers.json", "embedding", ("embedding", "prompt_name"), metavar="NAME"),
+    Option("convention", "OPT: d4 (before the final norm, no special tokens) or huggingface (default: d4)", "embedding", ("embedding", "convention"), choices=("auto", "d4", "huggingface")),
+    Option("dimensions", "numbers of a vector that are kept, for models trained to be cut (Matryoshka)", "embedding", ("embedding", "dimensions"), type=int, metavar="N"),
+    Option("layers", "of the model that are kept: the first N, or ranges as 1-6,10-12 (sluice compare-embedders finds them)", "embedding", ("embedding", "layers"), metavar="LAYERS"),
     Option("keep", "share of the valid documents to keep, exactly: ceil(R n)", "selection", metavar="R"),
     Option("keep_tokens", "tokens to keep at most, as 10B or 250M", "selection", metavar="N"),
     Option("threshold", "semdedup: documents more similar than this cosine to an earlier one go", "selection", metavar="T"),
     Option("eps", "semdedup: the paper's form of the threshold, 1 - eps", "selection", metavar="E"),
     Option("clusters", "clusters of every clustering step (default: the square root of the documents)", "selection", metavar="K"),
-    Option("order", "semdedup: which of similar documents survives (default: hard)", "selection", choices=("hard", "easy", "random")),
+    Option("trainer_bytes", "memory for training clusters, in bytes; what needs more is trained in two levels (default: 2147483648)", "selection", type=int, metavar="N"),
+    Option("refine", "iterations of k-means over all documents after that over a sample (default: 0)", "selection", type=int, metavar="N"),
+    Option("centroids", "a finished run, or a step's folder in one: take its clusters instead of training any", "selection", metavar="PATH"),
+    Option("order", "semdedup, density: which of similar documents survives, or of a cluster (default: hard)", "selection", choices=("hard", "easy", "random")),
     Option("rule", "semdedup: official, greedy or components; the last two need --threshold or --eps", "selection", choices=("official", "greedy", "components")),
-    Option("direction", "prototypes: keep those far from (default) or near their centroid", "selection", choices=("far", "near")),
+    Option("direction", "prototypes, scip: keep those far from or near their centroid (default: far; scip: near)", "selection", choices=("far", "near")),
     Option("scope", "prototypes: over the corpus (default), or the same share of every cluster", "selection", choices=("corpus", "cluster")),
     Option("assignment", "how documents find their cluster: auto (default), exact or scann", "selection", choices=("auto", "exact", "scann")),
     Option("seed", "of ties, samples and the random control (default: 0)", "selection", ("seed",), type=int, metavar="N"),
 )  # fmt: skip
 # Options of the same name as a field of steps over vectors, for all of a recipe's steps that have it.
-STEP_OPTIONS = ("clusters", "assignment", "order", "rule", "direction", "scope")
+STEP_OPTIONS = ("clusters", "trainer_bytes", "refine", "centroids", "assignment", "order", "rule", "direction", "scope")
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -151,6 +161,8 @@ def _put_step_options(data: dict[str, Any], given: dict[str, Any]) -> None:
         value = given[name]
         if name == "clusters" and value != "auto":
             value = _whole(name, value)
+        if name == "centroids" and "://" not in value:
+            value = os.path.abspath(value)
         steps = [step for step in data.get("steps", []) if isinstance(step, dict) and step.get("step") in kinds]
         if not steps:
             raise ValueError(f"--{name} {given[name]} has no step to act on: it belongs to {' and '.join(kinds)}")

@@ -70,7 +70,7 @@ def preview(url: str, step: str | None = None) -> dict[str, Any]:
 
 
 def _last_scored(run: Finished) -> str:
-    names = [name for name, step in zip(run.steps, run.recipe.steps) if isinstance(step, SemDeDup)]
+    names = [name for name, step in zip(run.steps, run.all_options) if isinstance(step, SemDeDup)]
     if not names:
         raise ValueError(f"the recipe of {run.url} has no semdedup step; its steps are {', '.join(run.steps)}")
     return next((name for name in reversed(names) if run.find(f"steps/{name}/scores")), names[-1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from sluice.models.embedder_config import EmbedderConfig
 from sluice.pipelines.step import Step, Strict
 from sluice.pipelines.steps import find_steps
 
@@ -35,11 +36,29 @@ class Input(Strict):
 
 
 class Embedding(Strict):
-    """The model directory (default: all-MiniLM-L6-v2 as installed) and how many tokens of a text it sees."""
+    """The model (default: all-MiniLM-L6-v2 as installed), how many tokens of a text it sees, and what decides the
+    vectors besides: see models.embedder_config.EmbedderConfig. dtype auto is bfloat16 on accelerators.
+    """
 
     model: str | None = None
     max_tokens: int = Field(default=256, ge=3)
     pooling: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    prompt: str | None = None
+    prompt_name: str | None = None
+    convention: Literal["auto", "d4", "huggingface"] = "auto"
+    dimensions: int | None = Field(default=None, ge=1)
+    layers: str | None = None
+    long_documents: Literal["truncate", "chunk-mean"] = "truncate"
+
+    @model_validator(mode="after")
+    def _describes_an_embedder(self) -> "Embedding":
+        self.config(self.model or "the default")
+        return self
+
+    def config(self, model: str, cache: str | None = None) -> EmbedderConfig:
+        """What is to be loaded. Raises ValueError for options that contradict each other."""
+        return EmbedderConfig(**self.model_dump(exclude={"model"}), model=model, cache=cache)
 
 
 class Losses(Strict):
@@ -53,13 +72,17 @@ class Losses(Strict):
 
 
 class Recipe(Strict):
-    """Everything that decides which documents are kept."""
+    """Everything that decides which documents are kept.
+
+    training_tokens: what is to be trained on; where fewer are kept, a plan of how they are repeated is written.
+    """
 
     name: str = "custom"
     seed: int = Field(default=0, ge=0, lt=2**63)
     input: Input
     embedding: Embedding = Embedding()
     losses: Losses = Losses()
+    training_tokens: int | None = Field(default=None, gt=0)
     steps: tuple[AnyStep, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -73,13 +96,14 @@ class Recipe(Strict):
                 )
         if self.input.text is None and self.input.vector is None:
             raise ValueError("neither a text field nor a vector field is given")
-        cuts = [(step.step, getattr(step, "cut", None)) for step in self.steps]
-        budget = next((name for name, cut in cuts if cut is not None and cut.tokens), None)
+        budget = next((step.step for step in self.steps if step.needs_tokens), None)
         if budget and self.counting[0] == "none":
             raise ValueError(
                 f"step {budget} has a token budget and nothing counts tokens: give input.tokens (--tokens) as "
                 "model, column:NAME or a tokenizer.json"
             )
+        if self.training_tokens is not None and self.counting[0] == "none":
+            raise ValueError("training_tokens is given and nothing counts tokens: give input.tokens (--tokens)")
         return self
 
     @property

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from sluice.models import audit, skew
+from sluice.pipelines import clusters
 from sluice.pipelines.finished import Address, Finished, Text, plain
 from sluice.pipelines.losses import loss_lines
+from sluice.pipelines.repeats import plan_repeats
 from sluice.pipelines.runner import Timing
 from sluice.pipelines.stages import Run, versions
 from sluice.pipelines.steps.prototypes import Prototypes
-from sluice.pipelines.steps.random_control import Random
 from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.pipelines.summary import summary
 from sluice.transforms import probes, storage
@@ -42,6 +43,7 @@ def make_report(run: Run, timings: list[Timing]) -> dict[str, Any]:
     stages = list(_finished_stages(run))
     report = Report(Finished(run.url)).make()
     report |= {
+        "repeats": plan_repeats(Finished(run.url), kept_tokens=report["totals"]["kept_tokens"]),
         "timings": [asdict(timing) for timing in timings],
         "versions": versions(),
         "artifacts": dict(stages),
@@ -155,13 +157,14 @@ class Report:
     # Steps ------------------------------------------------------------------------------------------------------
 
     def _step(self, number: int, ledger: Ledger, removed_neighbours: int) -> dict[str, Any]:
-        step, tally, options = self.steps[number], self.tallies[number], self.run.recipe.steps[number]
+        step, tally, options = self.steps[number], self.tallies[number], self.run.all_options[number]
         config, kept = step.keep.manifest["config"], step.keep.manifest["totals"]
+        cut = getattr(options, "cut", None)
         removed = self.totals.documents[step.name]
         threshold = config["threshold"] if config["threshold"] is not None else kept.get("min_removed_score")
         found: dict[str, Any] = {
             "step": step.name,
-            "cut": json.loads(options.cut.model_dump_json(exclude_none=True)) if hasattr(options, "cut") else None,
+            "cut": json.loads(cut.model_dump_json(exclude_none=True)) if cut is not None else None,
             "by": config["by"],
             "target": config["target"],
             "threshold": None if threshold is None else threshold / tally.scale,
@@ -172,13 +175,16 @@ class Report:
             "kept_tokens": self._tokens(kept["kept_tokens"]),
             "nothing_against": tally.nothing_against,
             "histogram": None,
+            "notes": options.notes(step.scores.manifest["totals"]),
         }
         if tally.bounds is not None and isinstance(options, SemDeDup | Prototypes):
             found["histogram"] = {"edges": tally.bounds.tolist(), "documents": tally.bins.tolist()}
-        if not isinstance(options, Prototypes | Random):
+        if options.names_neighbours:
             found["neighbour_removed_too"] = removed_neighbours
         if isinstance(options, SemDeDup):
             found |= self._duplicates(number, ledger)
+        if (details := options.details(step)) is not None:
+            found["details"] = details
         return found
 
     def _duplicates(self, number: int, ledger: Ledger) -> dict[str, Any]:
@@ -219,12 +225,7 @@ class Report:
             "step": step.name,
             **audit.cluster_summary(statistics, self.tallies[number].removed_by_cluster),
             **skew.largest_clusters(statistics, in_order, self.tallies[number].removed_by_cluster),
-            "training": {
-                "sample": training["sample"],
-                "iterations": training["iterations"],
-                "objective": training["objective"],
-                "refilled": training["empty_clusters_refilled"],
-            },
+            "training": clusters.training(training),
             "split": {
                 "clusters": len(splits),
                 "parts": sum(parts for _, parts in splits),
@@ -252,7 +253,7 @@ class Report:
     def _chosen_examples(self) -> list[tuple[int, Example]]:
         """Five at most: three of semantic duplicates, one of every other step."""
         chosen = []
-        for number, options in enumerate(self.run.recipe.steps):
+        for number, options in enumerate(self.run.all_options):
             most = 3 if isinstance(options, SemDeDup) else 1
             chosen += [(number, example) for example in self.examples.spread(number, most)]
         return chosen[:5]

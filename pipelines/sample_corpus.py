@@ -97,7 +97,7 @@ def write_sample_corpus(
 
 def _sample(roots: Sequence[str], *, limit: int | None, tally: Counter) -> Iterator[dict]:
     """The documents, source by source; with a limit in rounds, while some source has more to give."""
-    roots_of = {relative: root for root in reversed(roots) for relative in _python_files(root)}
+    roots_of = {relative: root for root in reversed(roots) for relative in python_files(root)}
     files: dict[str, list[str]] = defaultdict(list)
     for relative in sorted(roots_of, key=_digest):
         files[relative.split("/")[0].removesuffix(".py")].append(relative)
@@ -139,7 +139,7 @@ def _source_documents(source: str, files: list[str], roots_of: dict[str, str], *
             yield {"id": f"{module}:{name}", "text": text, "source": source, "path": relative, "kind": kind}
 
 
-def _python_files(root: str) -> Iterator[str]:
+def python_files(root: str) -> Iterator[str]:
     """Paths of the Python files below `root`, with forward slashes; linked folders are not followed."""
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if name not in SKIPPED_FOLDERS and not name.startswith(".")]

@@ -10,11 +10,12 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
+from sluice.pipelines.embedded import Embedded, embedded_name
 from sluice.pipelines.losses import check_losses
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms import storage
-from sluice.transforms.artifacts import Artifact, digest_of
+from sluice.transforms.artifacts import Artifact, digest_of, find_manifest
 from sluice.transforms.decisions import Decide, ExportCorpus
 from sluice.transforms.decisions import Step as DecidedStep
 from sluice.transforms.documents import ReadDocuments, Reading
@@ -24,7 +25,7 @@ from sluice.transforms.units import Inputs, TakeInventory, units_digest
 
 log = logging.getLogger("sluice")
 # Part of every key: raise it when a change alters what any stage writes.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Run:
@@ -96,10 +97,8 @@ class Run:
         if self.recipe.input.vector is not None:
             return None
         from sluice.models.descriptions import default_cache
-        from sluice.models.embedder import EmbedderConfig
 
-        options = self.recipe.embedding
-        return EmbedderConfig(self.model, options.max_tokens, options.pooling, cache=default_cache())
+        return self.recipe.embedding.config(self.model, default_cache())
 
     @cached_property
     def embedding_recipe(self) -> dict[str, Any]:
@@ -155,17 +154,27 @@ class Run:
             if step.needs_vectors and embeddings is None:
                 embeddings = self._embeddings(keep)
                 yield self._embed(embeddings, keep)
+                if embeddings.manifest["totals"].get("without_vector"):
+                    embedded = Work(
+                        self, f"steps/{embedded_name(number)}", Embedded(), before=keep, embeddings=embeddings
+                    )
+                    yield from embedded.stages()
+                    keep = embedded.keep
+                    decided.append(embedded.decided())
             work = Work(self, folder, step, before=keep, embeddings=embeddings)
             yield from work.stages()
             keep = work.keep
             decided.append(work.decided())
         yield from self._results(tuple(decided))
 
-    def _embeddings(self, keep: Artifact | None) -> Artifact:
+    @property
+    def _embedded_rows(self) -> list[Any]:
         # Columns that steps order by are no part of it: another order must not mean embedding again.
-        reading = [asdict(replace(self.fields, columns=())), self.recipe.input.unreadable]
+        return [asdict(replace(self.fields, columns=())), self.recipe.input.unreadable]
+
+    def _embeddings(self, keep: Artifact | None) -> Artifact:
         survivors = None if keep is None else keep.digest
-        return self.artifact("embeddings", [self.embedding_recipe, reading, survivors], self.inventory)
+        return self.artifact("embeddings", [self.embedding_recipe, self._embedded_rows, survivors], self.inventory)
 
     def _embed(self, embeddings: Artifact, keep: Artifact | None) -> Stage:
         transform = Embed(
@@ -177,8 +186,14 @@ class Run:
             self.embedder,
             self.units,
             recipe=self.embedding_recipe,
+            rows=digest_of([self._embedded_rows, self.inventory.digest]),
             on_unreadable=self.recipe.input.unreadable,
+            tokens_known=self.reading.tokens[0] == "model",
+            max_reject_share=self.recipe.input.max_reject_share,
         )
+        found = find_manifest(embeddings.url)
+        if found is not None and digest_of(found["config"]) == digest_of(transform.config):
+            transform.previous = Artifact(embeddings.url, found["key"])
         return Stage("embeddings", (embeddings,), transform)
 
     def _results(self, steps: tuple[DecidedStep, ...]) -> Iterator[Stage]:

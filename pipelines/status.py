@@ -49,10 +49,12 @@ def status(url: str) -> dict[str, Any]:
     files = _files(found.url)
     inventory = found.find("inventory")
     units = None if inventory is None else inventory.manifest["totals"]["units"]
+    # What has one part, whatever the units: the inventory, and centroids that are copied from another run.
+    single = {"inventory", *(f"{name}/centroids" for name in found.steps if _adopts(found, name))}
     stages = []
     broken = False
     for name, folder in stage_folders(found):
-        stage = _stage(found, name, folder, files, units if name != "inventory" else 1)
+        stage = _stage(found, name, folder, files, 1 if name in single else units)
         if stage["state"] == FINISHED and (broken or not _current(found, name)):
             stage["state"] = OLD
         broken |= stage["state"] != FINISHED
@@ -75,18 +77,25 @@ def stage_folders(run: Finished) -> Iterator[tuple[str, str]]:
     """(stage, its folder) in the order in which a run does them."""
     yield from (("inventory", "inventory"), ("documents", "documents"))
     embedded = False
-    for name, step in zip(run.steps, run.recipe.steps):
+    for name, step in zip(run.steps, run.all_options):
         if step.needs_vectors and not embedded:
             embedded = True
             yield "embeddings", "embeddings"
         clusterings = run.clusterings(name)
         for part in step.folders:
             yield f"{name}/{part}", f"steps/{name}/{part}"
+            if part == "centroids":
+                for number in range(1, getattr(step, "refine", 0) + 1):
+                    yield f"{name}/refine-{number}/{part}", f"steps/{name}/refine-{number}/{part}"
             if part == "clusters":
                 for folder in clusterings[1:]:
                     for finer in ("centroids", "clusters"):
                         yield f"{folder.removeprefix('steps/')}/{finer}", f"{folder}/{finer}"
     yield from (("decisions", "decisions"), ("corpus", "corpus/_parts"))
+
+
+def _adopts(run: Finished, name: str) -> bool:
+    return getattr(run.options(name), "centroids", None) is not None
 
 
 @dataclass

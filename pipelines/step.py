@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,10 @@ from sluice.transforms.order import Order
 from sluice.transforms.scores import Guard
 
 if TYPE_CHECKING:
+    from sluice.pipelines.finished import Finished
+    from sluice.pipelines.stages import Run
     from sluice.pipelines.work import Stage, Work
+    from sluice.transforms.views import AuditedStep
 
 
 class Strict(BaseModel):
@@ -85,6 +88,8 @@ class Step(Strict):
     needs_vectors: ClassVar[bool] = False
     needs_texts: ClassVar[bool] = False
     needs_text_hashes: ClassVar[bool] = False
+    # Whether a removed document has another of the corpus that it resembles.
+    names_neighbours: ClassVar[bool] = False
     # Its stages' folders in order; clusterings that are split have further ones.
     folders: ClassVar[tuple[str, ...]] = ("scores", "keep")
 
@@ -106,12 +111,38 @@ class Step(Strict):
     def needs_source(self) -> bool:
         return bool(self.only or self.protect) or isinstance(getattr(self, "order", None), SourceOrder)
 
+    @property
+    def needs_tokens(self) -> bool:
+        cut = getattr(self, "cut", None)
+        return cut is not None and cut.tokens is not None
+
+    def notes(self, totals: dict[str, Any]) -> list[str]:
+        """Sentences for the summary, from the totals in the manifest of the finished scores."""
+        return []
+
+    def check(self, run: "Run") -> None:
+        """Look at the files that the step names, before any work. Raises ValueError or FileNotFoundError."""
+
     def stages(self, work: "Work") -> Iterator["Stage"]:
         """The stages up to the scores, which must be in work.scores when the last one is asked for."""
         raise TypeError(f"{type(self).__name__} must define stages")
+
+    def matched(self, run: "Finished", name: str, row: dict[str, Any]) -> dict[str, Any] | None:
+        """What outside the run a document resembles, from its row of scores/: where, id, text and problem."""
+        return None
+
+    def details(self, step: "AuditedStep") -> dict[str, Any] | None:
+        """What the report says about the finished step that no other step has."""
+        return None
 
 
 def only_targets(step: str, cut: Cut) -> None:
     """Raises ValueError for a threshold, where scores have no meaning of their own."""
     if cut.limit is not None:
         raise ValueError(f"{step} takes a ratio or tokens, not a threshold: its scores mean nothing by themselves")
+
+
+def only_ratio(step: str, cut: Cut) -> None:
+    """Raises ValueError for any cut but a share of documents, where scores are made for a number of documents."""
+    if cut.ratio is None or cut.tokens is not None:
+        raise ValueError(f"{step} takes a ratio of documents only: its quotas are numbers of documents")

@@ -6,7 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sluice.pipelines.clusters import notes
 from sluice.pipelines.printing import cell, duration, number, printable, share, size
+from sluice.pipelines.repeats import repeat_lines
 
 EXAMPLE = 160
 
@@ -59,6 +61,7 @@ def _notes(report: dict[str, Any]) -> list[Text]:
         lines.append(f"{number(repeated['documents'])} documents share their id with another one.")
     for step in report["steps"]:
         lines += _duplicates(step)
+        lines += [f"{step['step']}: {printable(note)}" for note in step["notes"]]
     for found in report["clusterings"]:
         driven = found["duplicate_driven"]
         lines.append(
@@ -71,8 +74,10 @@ def _notes(report: dict[str, Any]) -> list[Text]:
                 f"{found['step']}: {number(found['split']['clusters'])} clusters were too large for one worker and "
                 f"were split into {number(found['split']['parts'])}; duplicates across the parts are not looked for."
             )
+        lines += notes(found["step"], found["training"])
         lines += _hubs(found)
     lines += [f"Warning: {line}" for line in report["losses"]["warnings"]]
+    lines += repeat_lines(report["repeats"])
     return [Text(line) for line in lines]
 
 

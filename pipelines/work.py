@@ -73,6 +73,16 @@ class Work:
             return self.documents.manifest["totals"]["documents"]
         return self.before.manifest["totals"]["kept"]
 
+    @property
+    def target(self) -> int:
+        """How many documents (or tokens, as the step's cut says) are left after the step at most."""
+        return self._by_and_target[1]
+
+    @property
+    def _by_and_target(self) -> tuple[str, int]:
+        totals = self.documents.manifest["totals"]
+        return self.step.cut.target(documents=totals["documents"], tokens=totals["tokens"])  # type: ignore[attr-defined]
+
     def stages(self) -> Iterator[Stage]:
         yield from self.step.stages(self)
         yield self._cut()
@@ -103,8 +113,7 @@ class Work:
     def _cut(self) -> Stage:
         by, target = "documents", None
         if self.threshold is None:
-            totals = self.documents.manifest["totals"]
-            by, target = self.step.cut.target(documents=totals["documents"], tokens=totals["tokens"])  # type: ignore[attr-defined]
+            by, target = self._by_and_target
             self._check_reachable(by, target)
         self.keep = self.artifact("keep", [by, target, self.threshold], self.documents, self.scores)
         found = self.scores.manifest["totals"]

@@ -12,6 +12,7 @@ import pyarrow as pa
 from sluice.models import assign, kmeans
 from sluice.models.hashing import seeded
 from sluice.models.parallel import parallel
+from sluice.models.two_level import Levels
 from sluice.models.vectors import coarse
 from sluice.transforms import memory, progress, storage
 from sluice.transforms.artifacts import Artifact, Part
@@ -20,6 +21,8 @@ from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import fixed_bytes, survivors, to_fixed
 
 SAMPLE_ROWS = 1024
+# Totals that were added up from the parts of centroids: they are not those of others that are made of them.
+OF_PARTS = ("sampled", "assigned", "checked", "agreed")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Members:
     embeddings: Artifact
     keep: Artifact | None
     copies: Artifact | None = None
+
+    @property
+    def embedding(self) -> dict[str, Any]:
+        """How the vectors were made, as the manifest of the finished embeddings says."""
+        return self.embeddings.manifest["config"]["embedder"]
 
     def alive(self, unit: int) -> np.ndarray:
         """bool [rows of documents/]: still in."""
@@ -45,7 +53,10 @@ class Members:
 
 @dataclass(frozen=True)
 class Training:
-    """k clusters from about `sample` of `population` documents; `method` as models.assign.METHODS."""
+    """k clusters from about `sample` of `population` documents; `method` as models.assign.METHODS.
+
+    levels: how to train them in two levels (transforms.two_level); MakeCentroids trains in one.
+    """
 
     k: int
     sample: int
@@ -54,6 +65,11 @@ class Training:
     purpose: str
     iterations: int = 20
     method: str = "auto"
+    levels: Levels | None = None
+
+    def share(self, sample: int) -> float:
+        """The share of all tickets below which there are about `sample` documents."""
+        return sample / max(self.population, 1)
 
 
 class WriteSample(WriteUnit):
@@ -67,7 +83,7 @@ class WriteSample(WriteUnit):
         chosen = self.members.representatives(unit.id)
         ids = fixed_bytes(self.members.documents.read(unit.id, ["id_hash"])["id_hash"], "V16")
         ticket = seeded(ids, self.training.seed, f"sample:{self.training.purpose}")
-        share = self.training.sample / max(self.training.population, 1)
+        share = self.training.share(self.training.sample)
         if share < 1:
             chosen &= ticket < np.uint64(int(share * 2**64))
         stats = {"sampled": int(chosen.sum())}
@@ -112,28 +128,38 @@ def read_sample(artifact: Artifact, parts: Iterable[Part]) -> np.ndarray:
 class TrainCentroids(beam.DoFn):
     """All sample parts -> the centroids' files, and the totals that go into the manifest."""
 
-    def __init__(self, target: Artifact, training: Training):
-        self.target, self.training = target, training
+    def __init__(self, target: Artifact, members: Members, training: Training):
+        self.target, self.members, self.training = target, members, training
 
     def process(self, group: tuple[int, Iterable[Part]]) -> Iterator[dict[str, Any]]:
         points = read_sample(self.target, group[1])
         found = kmeans.train(points, self.training.k, iterations=self.training.iterations)
-        save_array(self.target, "centroids", found.centroids.astype(np.int16))
-        method = assign.choose_method(self.training.method, len(found.centroids))
-        if method == "scann":
-            with storage.create(self.target.file("index", ".tar")) as path:
-                assign.build_index(found.centroids, path)
-        report = {
-            "k": len(found.centroids),
-            "dimension": int(points.shape[1]),
-            "method": method,
-            "sample": len(points),
-            "iterations": found.iterations,
-            "objective": found.objective,
-            "imbalance_of_sample": found.imbalance,
-            "empty_clusters_refilled": found.splits,
-        }
-        yield {"folder": self.target.url, "totals": report}
+        totals = save_clustering(self.target, found, sample=len(points), method=self.training.method)
+        yield {"folder": self.target.url, "totals": totals | {"embedding": self.members.embedding}}
+
+
+def save_clustering(target: Artifact, found: kmeans.Clustering, *, sample: int, method: str) -> dict[str, Any]:
+    """Write the files of centroids that were trained on `sample` points; returns the totals of their manifest."""
+    save_array(target, "centroids", found.centroids.astype(np.int16))
+    return {
+        "k": len(found.centroids),
+        "dimension": int(found.centroids.shape[1]),
+        "method": save_index(target, found.centroids, method),
+        "sample": sample,
+        "iterations": found.iterations,
+        "objective": found.objective,
+        "imbalance_of_sample": found.imbalance,
+        "empty_clusters_refilled": found.splits,
+    }
+
+
+def save_index(target: Artifact, centroids: np.ndarray, method: str) -> str:
+    """Build the searcher of float32 centroids [k, d] where the method needs one; returns `exact` or `scann`."""
+    chosen = assign.choose_method(method, len(centroids))
+    if chosen == "scann":
+        with storage.create(target.file("index", ".tar")) as path:
+            assign.build_index(centroids, path)
+    return chosen
 
 
 def save_array(artifact: Artifact, name: str, array: np.ndarray) -> None:
@@ -145,6 +171,14 @@ def load_array(artifact: Artifact, name: str) -> np.ndarray:
     """An array of a finished artifact, copied into memory."""
     with storage.local_copy(artifact.file(name, ".npy")) as path:
         return np.load(path, allow_pickle=False)
+
+
+def all_centroids(centroids: Artifact) -> np.ndarray:
+    """float32 [k, d]: the centroids of all clusters, those of the parts of split clusters after the others."""
+    found = [load_array(centroids, "centroids")]
+    if centroids.manifest["totals"].get("splits"):
+        found.append(load_array(centroids, "splits"))
+    return np.concatenate(found).astype(np.float32)
 
 
 @dataclass
@@ -180,7 +214,7 @@ class MakeCentroids(beam.PTransform):
             parts
             | "ToTrainer" >> beam.Map(lambda part: (0, part)).with_output_types(tuple[int, Part])
             | "GatherSample" >> beam.GroupByKey()
-            | "Train" >> beam.ParDo(TrainCentroids(self.centroids, self.training))
+            | "Train" >> beam.ParDo(TrainCentroids(self.centroids, self.members, self.training))
         )
         config = json.loads(json.dumps({**asdict(self.training), **self.config}))
         both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()

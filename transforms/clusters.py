@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from sluice.models import assign
 from sluice.models.vectors import coarse
-from sluice.transforms import progress, storage
+from sluice.transforms import memory, progress, storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import Members, load_array, save_array
 from sluice.transforms.order import Order, order_keys
@@ -86,7 +86,10 @@ class WriteClusters(WriteUnit):
             tables = list(self._tables(unit, stats, runs))
             runs.flush()
         with storage.create(self.target.path(unit.id, ".npy")) as path, open(path, "wb") as file:
-            np.save(file, np.array(offsets, np.int64).reshape(-1, self._assigner.clusters + 1), allow_pickle=False)
+            # By cluster first, so that those of a bin are one range of the file.
+            by_run = np.array(offsets, np.int64).reshape(-1, self._assigner.clusters + 1)
+            np.save(file, np.ascontiguousarray(by_run.T), allow_pickle=False)
+        stats["runs"] = len(offsets)
         self.target.write(unit.id, tables, CLUSTERS, stats)
 
     def _tables(self, unit: Unit, stats: dict[str, Any], runs: "_Runs | None") -> Iterator[pa.Table]:
@@ -212,6 +215,13 @@ class AssignClusters(beam.PTransform):
 
     def __post_init__(self) -> None:
         super().__init__()
+
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that a worker needs, as transforms.memory counts them; the centroids are finished."""
+        totals = self.centroids.manifest["totals"]
+        clusters = totals["k"] + sum(count for _, count in totals.get("splits", []))
+        return memory.assignment(k=clusters, dimension=totals["dimension"], run_bytes=RUN_BYTES if self.order else 0)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         write = WriteClusters(self.clusters, self.members, self.centroids, order=self.order, seed=self.seed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -10,22 +11,30 @@ import pyarrow as pa
 
 from sluice.models import vectors
 from sluice.models.embedder import Embedder, EmbedderConfig, load
-from sluice.transforms import progress, reading
+from sluice.models.model_files import WEIGHTS, local_directory
+from sluice.transforms import memory, progress, reading
 from sluice.transforms.artifacts import Artifact, ArtifactError
 from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Unit, Window
+from sluice.transforms.scores import token_weights
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
-from sluice.transforms.survivors import survivors, to_fixed
+from sluice.transforms.survivors import fixed_bytes, survivors, to_fixed
 
 # Documents whose lengths are sorted together before batches are cut: more waste less padding, fewer use less memory.
 WINDOW_DOCUMENTS = 4096
 WINDOW_CHARACTERS = 32_000_000
+NO_VECTOR = "the model computes no finite vector for it"
 
 
 class WriteEmbeddings(WriteUnit):
     """Unit -> its part of embeddings/: rows as in documents/, null where a document is no longer in.
 
-    With `embedder` None the vectors are those that fields.vector names.
+    With `embedder` None the vectors are those that fields.vector names. `previous`: embeddings by the same embedder for
+    other survivors of the same documents; a row that has its vector there is not embedded again. `tokens_known`: the
+    documents' tokens were counted by the model's own tokenizer, so what truncation cuts need not be counted again.
+
+    A document that the model computes no vector for, because it is not finite or zero, has a null row too; `reasons`
+    counts it.
     """
 
     def __init__(
@@ -37,6 +46,8 @@ class WriteEmbeddings(WriteUnit):
         fields: Fields,
         embedder: EmbedderConfig | None,
         on_unreadable: str = "fail",
+        previous: Artifact | None = None,
+        tokens_known: bool = False,
     ):
         super().__init__(target)
         self.documents = documents
@@ -45,13 +56,15 @@ class WriteEmbeddings(WriteUnit):
         self.fields = replace(fields, columns=())
         self.config = embedder
         self.on_unreadable = on_unreadable
+        self.previous = previous
+        self.tokens_known = tokens_known
         self._embedder: Embedder | None = None
 
     def setup(self) -> None:
         self._embedder = load(self.config) if self.config else None
 
     def write(self, unit: Unit) -> None:
-        stats: dict[str, Any] = {"embedded": 0}
+        stats: dict[str, Any] = {"records": 0, "embedded": 0, "reused": 0, "documents": 0, "reasons": {}}
         tables = self._tables(unit, stats)
         first = next(tables, None)
         schema = (
@@ -65,11 +78,16 @@ class WriteEmbeddings(WriteUnit):
 
         if first is not None:
             stats["max_dimension"] = stats["min_dimension"] = schema.field("vector").type.byte_width // 2
+        if self._embedder is not None:
+            stats["dtypes"] = {self._embedder.dtype: 1}
         self.target.write(unit.id, all_tables(), schema, stats)
 
     def _tables(self, unit: Unit, stats: dict[str, Any]) -> Iterator[pa.Table]:
-        rows = self.documents.read(unit.id, ["row"])["row"].to_numpy()
+        documents = self.documents.read(unit.id, ["row", "tokens"])
+        rows = documents["row"].to_numpy()
+        tokens = token_weights(documents) if self.tokens_known else None
         alive = survivors(self.keep, unit.id, len(rows))
+        old = self._previous(unit.id)
         position = 0
         found = _grouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable))
         with ahead(found) as windows:
@@ -77,30 +95,66 @@ class WriteEmbeddings(WriteUnit):
                 stop = position + len(window.rows)
                 if not np.array_equal(rows[position:stop], window.rows):
                     raise ArtifactError(f"unit {unit.id} no longer has the records it had: was the input changed?")
-                yield self._table(window, alive[position:stop], stats)
+                had = None if old is None else old.slice(position, stop - position)
+                counted = None if tokens is None else tokens[position:stop]
+                yield self._table(window, alive[position:stop], had, stats, counted)
                 position = stop
                 progress.add(self.stage, len(window.rows))
         if position != len(rows):
             raise ArtifactError(f"unit {unit.id} has {position} valid records, it had {len(rows)}")
 
-    def _table(self, window: Window, alive: np.ndarray, stats: dict[str, Any]) -> pa.Table:
-        chosen = np.flatnonzero(alive)
+    def _previous(self, unit: int) -> pa.ChunkedArray | None:
+        """The vectors that a unit had; None when there are none, or another run has just replaced them."""
+        if self.previous is None or self._embedder is None:
+            return None
+        try:
+            return self.previous.read(unit, ["vector"])["vector"]
+        except (FileNotFoundError, ArtifactError):
+            return None
+
+    def _table(
+        self,
+        window: Window,
+        alive: np.ndarray,
+        old: pa.ChunkedArray | None,
+        stats: dict[str, Any],
+        tokens: np.ndarray | None,
+    ) -> pa.Table:
+        known = np.zeros(len(alive), bool) if old is None else alive & old.is_valid().to_numpy()
+        chosen = np.flatnonzero(alive & ~known)
+        given, valid = self._vectors(window, chosen, stats, None if tokens is None else tokens[chosen])
+        found = vectors.quantise(given[valid])
+        stats["records"] += int(alive.sum())
+        stats["embedded"] += len(found)
+        stats["reused"] += int(known.sum())
+        stats["documents"] += len(found) + int(known.sum())
+        if len(found) < len(chosen):
+            stats["reasons"][NO_VECTOR] = stats["reasons"].get(NO_VECTOR, 0) + len(chosen) - len(found)
+        full = np.zeros((len(alive), found.shape[1]), np.int16)
+        full[chosen[valid]] = found
+        if old is not None and known.any():
+            full[known] = fixed_bytes(old, np.int16)[known]
+        there = known.copy()
+        there[chosen[valid]] = True
+        digests = np.zeros(len(alive), "V16")
+        digests[there] = vectors.digests(full[there])
+        return pa.table([to_fixed(full, there), to_fixed(digests, there)], schema=embedding_schema(found.shape[1]))
+
+    def _vectors(
+        self, window: Window, chosen: np.ndarray, stats: dict[str, Any], tokens: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [chosen, d] of some of a window's documents, and whether each has a vector."""
         if self._embedder is None:
             if window.vectors is None:
                 raise ArtifactError(f"no vectors in field {self.fields.vector!r}")
-            found = vectors.quantise(window.vectors[chosen])
-        else:
-            before = asdict(self._embedder.counters)
-            texts = window.texts or []
-            found = vectors.quantise(self._embedder.embed([texts[index] for index in chosen]))
-            for name, value in asdict(self._embedder.counters).items():
-                stats[name] = stats.get(name, 0) + value - before.get(name, 0)
-        stats["embedded"] += len(chosen)
-        full = np.zeros((len(alive), found.shape[1]), np.int16)
-        full[chosen] = found
-        digests = np.zeros(len(alive), "V16")
-        digests[chosen] = vectors.digests(found)
-        return pa.table([to_fixed(full, alive), to_fixed(digests, alive)], schema=embedding_schema(found.shape[1]))
+            return window.vectors[chosen], np.ones(len(chosen), bool)
+        before = asdict(self._embedder.counters)
+        texts = window.texts or []
+        found, valid = self._embedder.try_embed([texts[index] for index in chosen], tokens=tokens)
+        for name, value in asdict(self._embedder.counters).items():
+            if name != "documents":
+                stats[name] = stats.get(name, 0) + value - before[name]
+        return found, valid
 
 
 def embedding_schema(dimension: int) -> pa.Schema:
@@ -136,7 +190,8 @@ def _join(windows: list[Window]) -> Window:
 
 @dataclass
 class Embed(beam.PTransform):
-    """pipeline -> embeddings/ of all units, and its manifest, which holds the whole embedding recipe."""
+    """pipeline -> embeddings/ of all units, and its manifest, whose configuration is `embedder`, how the vectors were
+    made (`recipe`), and `documents`, of what: embeddings that agree in both can lend each other their rows."""
 
     inventory: Artifact
     documents: Artifact
@@ -146,10 +201,27 @@ class Embed(beam.PTransform):
     embedder: EmbedderConfig | None
     units: int
     recipe: dict[str, Any] = field(default_factory=dict)
+    rows: str = ""
     on_unreadable: str = "fail"
+    previous: Artifact | None = None
+    tokens_known: bool = False
+    max_reject_share: float | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
+
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that a worker needs, as transforms.memory counts them."""
+        weights = 0
+        if self.embedder is not None:
+            files = Path(local_directory(self.embedder.model)).rglob("*")
+            weights = sum(path.stat().st_size for path in files if path.suffix in WEIGHTS)
+        return memory.embedding(weights=weights, window_characters=WINDOW_CHARACTERS)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"embedder": self.recipe, "documents": self.rows}
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         write = WriteEmbeddings(
@@ -159,6 +231,13 @@ class Embed(beam.PTransform):
             fields=self.fields,
             embedder=self.embedder,
             on_unreadable=self.on_unreadable,
+            previous=self.previous,
+            tokens_known=self.tokens_known,
         )
         parts = pipeline | ReadUnits(self.inventory) | "Embed" >> beam.ParDo(write)
-        return parts | Commit(artifacts=(self.embeddings,), expected=self.units, config=self.recipe)
+        return parts | Commit(
+            artifacts=(self.embeddings,),
+            expected=self.units,
+            config=self.config,
+            max_reject_share=self.max_reject_share,
+        )

@@ -3,6 +3,8 @@
 Each formula is for one process that works at one thing at a time. The tests compare them with what is really allocated.
 """
 
+from sluice.models import two_level
+
 # A worker's system (up to 1 GB on Dataflow, its documentation says) and a process with Beam, Arrow and NumPy (0.2 GB
 # measured), with room for the columns of a unit.
 PROCESS = 3 << 29
@@ -31,8 +33,18 @@ def scoring(*, bin_bytes: int, record_bytes: int, point_bytes: int, dimension: i
 
 
 def training(*, sample: int, dimension: int, k: int) -> int:
-    """k-means over a sample: the stored vectors (2 bytes a number) twice, then once with the float32 points.
+    """k-means over a sample, by one worker."""
+    return PROCESS + two_level.training_bytes(sample=sample, dimension=dimension, k=k)
 
-    Centroids are there as float32 and as int64 sums, old and new.
+
+def training_in_two_levels(*, trainer_bytes: int, dimension: int, k: int) -> int:
+    """k-means in two levels: one training at a time, or all centroids as int16, joined and as float32 for an index."""
+    return PROCESS + max(trainer_bytes, 8 * k * dimension)
+
+
+def assignment(*, k: int, dimension: int, run_bytes: int) -> int:
+    """Centroids as stored, as float32 and turned for the product; a run of vectors in pieces, joined, and being sorted.
+
+    Each cluster has four counts besides, as numbers and as bytes.
     """
-    return PROCESS + sample * (6 * dimension + 64) + k * dimension * 24
+    return PROCESS + k * dimension * (2 + 4 + 4) + 3 * run_bytes + k * 4 * (8 + 8 + 8)

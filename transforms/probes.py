@@ -16,7 +16,7 @@ from sluice.models.hashing import seeded
 from sluice.models.vectors import COARSE, coarse
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact
-from sluice.transforms.centroids import load_array
+from sluice.transforms.centroids import all_centroids, load_array
 from sluice.transforms.clusters import record_dtype
 from sluice.transforms.ledger import Ledger
 from sluice.transforms.semdedup import load_offsets
@@ -63,7 +63,7 @@ class Probed:
 
     def most_clusters(self, units: list[int]) -> int:
         """Clusters to read at most: each is a read for every run of every unit."""
-        runs = sum(len(load_offsets(self.clusters, unit)) for unit in units)
+        runs = sum(self.clusters.part(unit)["stats"]["runs"] for unit in units)
         return max(MOST_READS // max(runs, 1), NEAREST + 1)
 
     def read(self, units: list[int], wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -241,14 +241,6 @@ def eta(probed: Probed, units: list[int]) -> dict[str, Any]:
         "clusters_checked": len(searches),
         "nearest_clusters": NEAREST,
     }
-
-
-def all_centroids(centroids: Artifact) -> np.ndarray:
-    """float32 [k, d]: the centroids of all clusters, those of split clusters after the others."""
-    found = [load_array(centroids, "centroids")]
-    if centroids.manifest["totals"].get("splits"):
-        found.append(load_array(centroids, "splits"))
-    return np.concatenate(found).astype(np.float32)
 
 
 def _nearest(centroids: np.ndarray, counts: np.ndarray, cluster: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from sluice.models import audit
 from sluice.models.hashing import seeded
+from sluice.models.length_control import shared_with_length
 from sluice.transforms.equals import NONE
 from sluice.transforms.views import AuditedStep, View
 
@@ -75,7 +76,8 @@ class Sample:
         """Length against score and fate: in characters, or in tokens where there is no text; None without either.
 
         For each step, Spearman's correlation of score and length over what it had anything against, and the lengths of
-        what it removed and kept; then the same for the whole run, and what is kept of every decile of length.
+        what it removed and kept, and how much of that a rule by length alone would have removed; then the same for the
+        whole run, and what is kept of every decile of length.
         """
         unit = "characters"
         length, tokens, fate = self.column(unit), self.column("tokens"), self.column("fate")
@@ -98,10 +100,12 @@ class Sample:
         score, fate, tokens = (self.column(column) for column in (f"score.{number}", "fate", "tokens"))
         assert score is not None and fate is not None and tokens is not None, name
         known = ~np.isnan(score)
+        inside = fate >= number
         return {
             "step": name,
             "scored": int(known.sum()),
             "spearman": audit.spearman(score[known], length[known]),
+            "length_only": shared_with_length(length[inside], fate[inside] == number),
             **{
                 which: audit.lengths(length[chosen], tokens[chosen] if counted else None)
                 for which, chosen in (("removed", fate == number), ("kept", fate > number))

@@ -43,11 +43,13 @@ def write_scores(
     guard: Guard,
     neighbours: tuple[np.ndarray, np.ndarray] | None = None,
     stats: dict[str, Any] | None = None,
+    extra: dict[str, pa.Array] | None = None,
 ) -> None:
     """Write a unit's part of scores/, row-aligned with documents/; null where a document is no longer in.
 
     score: int64 or float64 [n], NEVER (or -inf) where the step has nothing against the document. neighbours: (unit,
     row), uint32 [n] each, 2**32 - 1 where there is none. documents needs `tokens` and the guard's columns.
+    extra: further columns of the part.
     """
     whole = np.issubdtype(score.dtype, np.integer)
     never = NEVER if whole else NEVER_FLOAT
@@ -72,7 +74,9 @@ def write_scores(
         [pa.array(score, mask=~alive), pa.array(units, mask=without), pa.array(rows, mask=without)],
         schema=schema,
     )
-    target.write(unit, [table], schema, counted)
+    for name, column in (extra or {}).items():
+        table = table.append_column(name, column)
+    target.write(unit, [table], table.schema, counted)
 
 
 def token_weights(documents: pa.Table) -> np.ndarray:

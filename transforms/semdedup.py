@@ -20,7 +20,7 @@ from sluice.transforms.clusters import record_dtype
 from sluice.transforms.equals import NONE
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, Guard, write_scores
-from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, read_units
+from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered
 
 RESULT = np.dtype(
     [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("neighbour_unit", "<u4"), ("neighbour_row", "<u4")]
@@ -63,8 +63,8 @@ def plan_bins(counts: np.ndarray, *, records_per_bin: int) -> list[Bin]:
 class ScoreBin(beam.DoFn):
     """Bin -> (unit, RESULT bytes) for every unit with documents in it; the bin's results are kept for a later try."""
 
-    def __init__(self, clusters: Artifact, scores: Artifact, inventory: Artifact, *, rule: Rule, dimension: int):
-        self.clusters, self.scores, self.inventory = clusters, scores, inventory
+    def __init__(self, clusters: Artifact, scores: Artifact, *, rule: Rule, dimension: int):
+        self.clusters, self.scores = clusters, scores
         self.rule, self.dimension = rule, dimension
 
     def process(self, bin: Bin) -> Iterator[tuple[int, bytes]]:
@@ -115,19 +115,18 @@ class ScoreBin(beam.DoFn):
         units = np.empty(bin.records, np.uint32)
         clusters = np.empty(bin.records, np.int64)
         filled = 0
-        for unit in read_units(self.inventory):
-            for offsets in load_offsets(self.clusters, unit.id):
-                start, stop = int(offsets[bin.first]), int(offsets[bin.last])
+        for unit in [part["unit"] for part in self.clusters.manifest["parts"]]:
+            for offsets in bin_offsets(self.clusters, unit, bin):
+                start, stop = int(offsets[0]), int(offsets[-1])
                 if start == stop:
                     continue
                 data = storage.read_range(
-                    self.clusters.path(unit.id, ".records"), start * dtype.itemsize, stop * dtype.itemsize
+                    self.clusters.path(unit, ".records"), start * dtype.itemsize, stop * dtype.itemsize
                 )
                 here = slice(filled, filled + stop - start)
                 records[here] = np.frombuffer(data, dtype)
-                units[here] = unit.id
-                sizes = np.diff(offsets[bin.first : bin.last + 1])
-                clusters[here] = np.repeat(np.arange(bin.first, bin.last), sizes)
+                units[here] = unit
+                clusters[here] = np.repeat(np.arange(bin.first, bin.last), np.diff(offsets))
                 filled = here.stop
         if filled != bin.records:
             raise ValueError(f"bin {bin.id} has {filled} records, the statistics say {bin.records}")
@@ -137,7 +136,23 @@ class ScoreBin(beam.DoFn):
 def load_offsets(clusters: Artifact, unit: int) -> np.ndarray:
     """int64 [runs, k + 1]: where each cluster starts in each sorted run of a unit, in records of its file."""
     with storage.local_copy(clusters.path(unit, ".npy")) as path:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False).T
+
+
+def bin_offsets(clusters: Artifact, unit: int, bin: Bin) -> np.ndarray:
+    """int64 [runs, last - first + 1]: what load_offsets has for a bin's clusters, read without all the others'.
+
+    Every bin asks every unit, so at K clusters whole files would be read K times for each.
+    """
+    runs, width = clusters.part(unit)["stats"]["runs"], bin.last - bin.first + 1
+    if not runs:
+        return np.empty((0, width), np.int64)
+    header = io.BytesIO()
+    shape = (clusters.manifest["totals"]["clusters"] + 1, runs)
+    np.lib.format.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": shape})
+    start = header.tell() + 8 * runs * bin.first
+    data = storage.read_range(clusters.path(unit, ".npy"), start, start + 8 * runs * width)
+    return np.frombuffer(data, np.int64).reshape(width, runs).T
 
 
 class WriteSemDeDupScores(WriteGathered):
@@ -214,7 +229,7 @@ class ScoreSemDeDup(beam.PTransform):
         )
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        score = ScoreBin(self.clusters, self.scores, self.inventory, rule=self.rule, dimension=self.dimension)
+        score = ScoreBin(self.clusters, self.scores, rule=self.rule, dimension=self.dimension)
         results = (
             pipeline
             | "Clusters" >> Start(self.clusters)

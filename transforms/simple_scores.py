@@ -33,8 +33,20 @@ class WriteScores(WriteUnit):
         """(score [n], neighbours or None) for the rows of documents/."""
         raise TypeError(f"{type(self).__name__} must define score")
 
+    def columns(self) -> list[str]:
+        """Further columns of documents/ that score looks at."""
+        return []
+
+    def stats(self, unit: int, documents: pa.Table) -> dict[str, Any]:
+        """Further numbers for the part's statistics."""
+        return {}
+
+    def extra(self, unit: int, documents: pa.Table) -> dict[str, pa.Array]:
+        """Further columns of the part."""
+        return {}
+
     def write(self, unit: Unit) -> None:
-        documents = self.documents.read(unit.id, ["row", "id_hash", "tokens", *self.guard.columns()])
+        documents = self.documents.read(unit.id, ["row", "id_hash", "tokens", *self.guard.columns(), *self.columns()])
         score, neighbours = self.score(unit.id, documents)
         write_scores(
             self.target,
@@ -44,6 +56,8 @@ class WriteScores(WriteUnit):
             score=score,
             guard=self.guard,
             neighbours=neighbours,
+            stats=self.stats(unit.id, documents),
+            extra=self.extra(unit.id, documents),
         )
         progress.add(self.stage, len(documents))
 

@@ -18,7 +18,7 @@ from sluice.models.hashing import seeded
 from sluice.models.vectors import coarse
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact, Part
-from sluice.transforms.centroids import Members, load_array, save_array
+from sluice.transforms.centroids import OF_PARTS, Members, load_array, save_array
 from sluice.transforms.records import Unit
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import fixed_bytes, to_fixed
@@ -110,7 +110,8 @@ class TrainSplits(beam.DoFn):
             index = storage.read_bytes(self.before.file("index", ".tar"))
             with storage.create(self.target.file("index", ".tar")) as path, open(path, "wb") as file:
                 file.write(index)
-        totals.pop("sampled", None)
+        for name in OF_PARTS:
+            totals.pop(name, None)
         totals["splits"] = [[cluster, len(parts)] for (cluster, _), parts in zip(self.splits.parts, made)]
         yield {"folder": self.target.url, "totals": totals}
 

@@ -9,21 +9,24 @@ Greedy longest match: Song et al., "Fast WordPiece Tokenization" (arXiv:2012.155
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from sluice.models.tokenizers.threads import by_batches
+from sluice.models.tokenizers.truncation import first_tokens
 
 FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 # Private-use characters never survive cleaning, so these can only come from this module.
 _UNKNOWN_LETTER = "\ue000"  # in no vocabulary entry: the word that holds it is unknown
-_SPECIAL_LETTER = 0xE001  # + i stands for the i-th special token written out in a text
+SPECIAL_LETTER = 0xE001  # + i stands for the i-th special token written out in a text
 _NOWHERE = "\uf8ff"  # starts the entries that fill unusable ids; no text ever holds it
 
-_NOT_PLAIN = re.compile(r"[^\t\n\r\x20-\x7e]+")
+NOT_PLAIN = re.compile(r"[^\t\n\r\x20-\x7e]+")
 _CJK = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -34,8 +37,6 @@ _CJK = (
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
-_CHARACTERS_PER_CALL = 4_000_000
-_CHARACTERS_PER_TOKEN = 8
 
 
 class Rules(NamedTuple):
@@ -47,7 +48,7 @@ class Rules(NamedTuple):
     longest_word: int = 100
 
 
-class _Characters(dict[int, str]):
+class Characters(dict[int, str]):
     """What one character that is not plain ASCII becomes; worked out when first met."""
 
     def __init__(self, rules: Rules) -> None:
@@ -80,17 +81,24 @@ class _Characters(dict[int, str]):
 class WordPiece:
     """The tokenizer of one vocabulary. Special tokens written out in a text are those tokens, as in the reference."""
 
-    def __init__(self, vocabulary: Mapping[str, int], *, rules: Rules, special: Sequence[str] = SPECIAL) -> None:
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        *,
+        rules: Rules,
+        special: Sequence[str] = SPECIAL,
+        ends: tuple[str, str] = ("[CLS]", "[SEP]"),
+    ) -> None:
         import tensorflow as tf
         import tensorflow_text
 
         self.rules = rules
         self.size = max(vocabulary.values()) + 1
-        self._start, self._end = (_id(vocabulary, token) for token in ("[CLS]", "[SEP]"))
-        self._special = {token: chr(_SPECIAL_LETTER + i) for i, token in enumerate(special) if token in vocabulary}
+        self.before, self.after = ([_id(vocabulary, token)] for token in ends)
+        self._special = {token: chr(SPECIAL_LETTER + i) for i, token in enumerate(special) if token in vocabulary}
         self._special_starts = sorted({token[0] for token in self._special})
         self._special_split = re.compile("(" + "|".join(map(re.escape, self._special)) + ")")
-        self._characters = _Characters(rules)
+        self._characters = Characters(rules)
         self._overlong = re.compile(rf"[^\s!-/:-@\[-`{{-~]{{{rules.longest_word + 1},}}")
         self._longest = rules.longest_word
         self._trie = tensorflow_text.FastBertTokenizer(
@@ -107,32 +115,23 @@ class WordPiece:
 
     def count(self, texts: Sequence[str]) -> np.ndarray:
         """int32 [n]: tokens of each whole text, without special tokens and without truncation."""
-        counts = [np.diff(self._split(batch).row_splits.numpy()) for batch in _batches(map(self.normalise, texts))]
+        counts = [np.diff(ragged.row_splits.numpy()) for ragged in by_batches(self._split, map(self.normalise, texts))]
         return np.concatenate(counts).astype(np.int32) if counts else np.zeros(0, np.int32)
 
-    def tokenize(self, texts: Sequence[str], *, max_tokens: int) -> tuple[list[np.ndarray], np.ndarray]:
+    def tokenize(
+        self, texts: Sequence[str], *, max_tokens: int, special: bool = True
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """int32 ids of each text between [CLS] and [SEP], at most max_tokens; bool [n]: whether any were cut off.
 
-        Only as much of a long text is read as fills max_tokens.
+        Only as much of a long text is read as fills max_tokens. `special`: with [CLS] and [SEP].
         """
-        if max_tokens < 3:
+        room = max_tokens - 2 if special else max_tokens
+        if room < 1:
             raise ValueError(f"max_tokens must leave room for one token between two special ones, got {max_tokens}")
-        room = max_tokens - 2
-        found: list[np.ndarray] = [np.zeros(0, np.int32)] * len(texts)
-        truncated = np.zeros(len(texts), bool)
-        pending = list(range(len(texts)))
-        window = _CHARACTERS_PER_TOKEN * room
-        while pending:
-            pieces = [self._prefix(texts[i], window) for i in pending]
-            short = []
-            for i, ids in zip(pending, self._ids(pieces)):
-                if len(ids) <= room and len(texts[i]) > window:
-                    short.append(i)
-                    continue
-                truncated[i] = len(ids) > room or len(texts[i]) > window
-                found[i] = np.concatenate([[self._start], ids[:room], [self._end]]).astype(np.int32)
-            pending, window = short, 4 * window
-        return found, truncated
+        rows, truncated = first_tokens(texts, room, encode=self._ids, prefix=self._prefix)
+        if special:
+            rows = [np.concatenate([self.before, row, self.after]).astype(np.int32) for row in rows]
+        return rows, truncated
 
     def normalise(self, text: str) -> str:
         """The text as the trie wants it: cleaned, accents stripped, lower-cased, odd punctuation set apart."""
@@ -143,7 +142,7 @@ class WordPiece:
         return self._normalise(text)
 
     def _normalise(self, text: str) -> str:
-        text = _NOT_PLAIN.sub(lambda match: match.group().translate(self._characters), text)
+        text = NOT_PLAIN.sub(lambda match: match.group().translate(self._characters), text)
         if self.rules.lower_case:
             text = text.lower()
         if max(map(len, text.split()), default=0) > self._longest:
@@ -159,8 +158,7 @@ class WordPiece:
 
     def _ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         found: list[np.ndarray] = []
-        for batch in _batches(texts):
-            ragged = self._split(batch)
+        for ragged in by_batches(self._split, texts):
             found.extend(np.split(ragged.values.numpy(), ragged.row_splits.numpy()[1:-1]))
         return found
 
@@ -191,30 +189,73 @@ def load(directory: str) -> WordPiece:
     return WordPiece(vocabulary, rules=rules)
 
 
-def _from_tokenizer_json(path: Path) -> WordPiece:
-    description = json.loads(path.read_text(encoding="utf-8"))
-    model, normalizer = description["model"], description.get("normalizer") or {}
-    splitter = description.get("pre_tokenizer") or {}
-    added = description.get("added_tokens", [])
+def differences(path: Path, *, ends: bool = True) -> list[str]:
+    """What a tokenizer.json asks for that this module does not do: empty for one of BERT's.
+
+    `ends`: it should put special tokens around a text.
+    """
+    description = _read(path)
+    model, normalizer = description.get("model") or {}, description.get("normalizer") or {}
     required = {
         "model.type": (model.get("type"), "WordPiece"),
         "model.continuing_subword_prefix": (model.get("continuing_subword_prefix", "##"), "##"),
         "model.unk_token": (model.get("unk_token"), "[UNK]"),
         "normalizer.type": (normalizer.get("type"), "BertNormalizer"),
         "normalizer.clean_text": (normalizer.get("clean_text", True), True),
-        "pre_tokenizer.type": (splitter.get("type"), "BertPreTokenizer"),
+        "pre_tokenizer.type": ((description.get("pre_tokenizer") or {}).get("type"), "BertPreTokenizer"),
     }
     wrong = [f"{name} is {got!r}, not {want!r}" for name, (got, want) in required.items() if got != want]
-    wrong += [f"added token {token['content']!r} is not special" for token in added if not token.get("special")]
-    if wrong:
-        raise ValueError(f"{path} is not a BERT tokenizer: {'; '.join(wrong)}")
+    for token in description.get("added_tokens") or []:
+        if not token.get("special") or token.get("single_word") or token.get("normalized"):
+            wrong.append(f"added token {token['content']!r} is not a plain special one")
+    if ends and _ends(description) is None:
+        wrong.append("post_processor puts no one token before and after a text")
+    return wrong
+
+
+def _ends(description: dict[str, Any]) -> tuple[str, str] | None:
+    """The tokens that stand before and after a text."""
+    processor = description.get("post_processor") or {}
+    if processor.get("type") in ("BertProcessing", "RobertaProcessing"):
+        return processor["cls"][0], processor["sep"][0]
+    if processor.get("type") == "TemplateProcessing":
+        names = [part.get("SpecialToken", {}).get("id") for part in processor["single"]]
+        if len(names) == 3 and names[1] is None and None not in (names[0], names[2]):
+            return names[0], names[2]
+    return None
+
+
+def read_vocabulary(path: Path) -> tuple[dict[str, int], Rules, list[str]]:
+    """Of a tokenizer.json with BERT's rules: all tokens' ids, how text is normalised, and its special tokens."""
+    description = _read(path)
+    model, normalizer = description["model"], description["normalizer"]
+    added = description.get("added_tokens") or []
     rules = Rules(
         lower_case=normalizer.get("lowercase", True),
         strip_accents=normalizer.get("strip_accents"),
         split_cjk=normalizer.get("handle_chinese_chars", True),
         longest_word=model.get("max_input_chars_per_word", 100),
     )
-    return WordPiece(model["vocab"], rules=rules, special=[token["content"] for token in added] or SPECIAL)
+    return model["vocab"] | {one["content"]: one["id"] for one in added}, rules, [one["content"] for one in added]
+
+
+def _from_tokenizer_json(path: Path) -> WordPiece:
+    if wrong := differences(path):
+        raise ValueError(f"{path} is not a BERT tokenizer: {'; '.join(wrong)}")
+    vocabulary, rules, added = read_vocabulary(path)
+    ends = _ends(_read(path))
+    assert ends is not None
+    return WordPiece(vocabulary, rules=rules, special=added or SPECIAL, ends=ends)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds {type(found).__name__}, not an object")
+    return found
 
 
 def _is_cased(vocabulary: Mapping[str, int]) -> bool:
@@ -236,17 +277,3 @@ def _entries(vocabulary: Mapping[str, int], special: Mapping[str, str]) -> list[
     if "[UNK]" in special:
         entries[vocabulary["[UNK]"]] = "[UNK]"
     return entries
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Consecutive texts, about _CHARACTERS_PER_CALL together, so that a call's memory does not grow with the corpus."""
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= _CHARACTERS_PER_CALL:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -13,6 +13,7 @@ class Exact(Step):
     """Documents whose texts are equal but for case, white space and Unicode form: all but the first go."""
 
     needs_text_hashes: ClassVar[bool] = True
+    names_neighbours: ClassVar[bool] = True
     folders: ClassVar[tuple[str, ...]] = ("copies", "scores", "keep")
 
     step: Literal["exact"] = "exact"

@@ -10,7 +10,8 @@ from sluice.models.vectors import COARSE
 from sluice.pipelines.clustering import Clustered
 from sluice.pipelines.step import Cut, only_targets
 from sluice.pipelines.work import Stage, Work
-from sluice.transforms.ranks import ClusterRanks, RankWithinClusters
+from sluice.transforms.group_ranks import Groups, RankWithinGroups
+from sluice.transforms.order import Order
 from sluice.transforms.simple_scores import PrototypeScores
 
 
@@ -32,8 +33,7 @@ class Prototypes(Clustered):
 
     def stages(self, work: Work) -> Iterator[Stage]:
         members = self.members(work)
-        centroids, stage = self.train(work, members)
-        yield stage
+        centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)
         yield stage
         scores = work.artifact("scores", [self.direction, self.scope, asdict(self.guard)], clusters)
@@ -43,7 +43,10 @@ class Prototypes(Clustered):
                 PrototypeScores(scores, work.documents, work.before, self.guard, clusters, self.direction)
             )
             return
-        sign = 1 if self.direction == "far" else -1
-        ranks = ClusterRanks(work.documents, clusters, work.before, sign, work.seed)
+        order = Order("hard" if self.direction == "far" else "easy")
+        groups = Groups(work.documents, work.before, ("cluster",), order, work.seed, clusters=clusters)
+        rank = RankWithinGroups(
+            work.inventory, groups, scores, self.guard, work.units, documents=work.alive, relative=True
+        )
         work.scores = scores
-        yield work.stage("scores", scores, RankWithinClusters(work.inventory, ranks, scores, self.guard, work.units))
+        yield work.stage("scores", scores, rank)

@@ -2,26 +2,131 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Literal
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
+from sluice.pipelines.items import absolute_paths
 from sluice.pipelines.step import Cut, Step, only_targets
 from sluice.pipelines.work import Stage, Work
+from sluice.transforms.group_ranks import Groups, RankWithinGroups
+from sluice.transforms.order import Order
+from sluice.transforms.random_plans import (
+    CountLengths,
+    Epochs,
+    EpochScores,
+    PlanEpochs,
+    TakeLengths,
+    WriteEpochs,
+    quotas_of,
+)
 from sluice.transforms.simple_scores import RandomScores
+
+if TYPE_CHECKING:
+    from sluice.pipelines.finished import Finished
+    from sluice.pipelines.stages import Run
 
 
 class Random(Step):
-    """A uniform sample by a hash of the id: the control for any other recipe."""
+    """A uniform sample by a hash of the id: the control for any other recipe.
+
+    One of these says how much. cut: a ratio or tokens. like: the directory of a finished run; as many documents of
+    every length stay as it kept (lengths in tokens, or characters where none are counted, in bins an eighth wide).
+    epochs and share: RS2 (arXiv 2305.18424), a fresh share of the documents for each of so many epochs, without
+    replacement until all are used; the plan is in epochs/, and what no epoch reads goes.
+    """
 
     step: Literal["random"] = "random"
-    cut: Cut
+    like: str | None = Field(default=None, min_length=1)
+    epochs: int | None = Field(default=None, ge=1, le=1000)
+    share: Decimal | None = Field(default=None, gt=0, le=1)
+    cut: Cut | None = None
+
+    @field_validator("like")
+    @classmethod
+    def _absolute(cls, url: str | None) -> str | None:
+        return None if url is None else absolute_paths((url,))[0].rstrip("/")
 
     @model_validator(mode="after")
     def _targets(self) -> "Random":
-        only_targets(self.step, self.cut)
+        given = [name for name in ("cut", "like", "epochs") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"random takes one of cut, like, and epochs with share; given: {', '.join(given) or 'none'}"
+            )
+        if (self.epochs is None) != (self.share is None):
+            raise ValueError(
+                "epochs and share go together: how many epochs, and which share of the documents each reads"
+            )
+        if self.cut is not None:
+            only_targets(self.step, self.cut)
         return self
 
+    @property
+    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
+        plan = ("quotas",) if self.like else ("epochs",) if self.epochs else ()
+        return (*plan, "scores", "keep")
+
+    def check(self, run: "Run") -> None:
+        if self.like is None:
+            return
+        if absolute_paths((run.url,))[0] == self.like:
+            raise ValueError(f"step random: {run.url} is this run itself")
+        other = _open(self.like)
+        other.artifact(f"steps/{other.steps[-1]}/keep")
+        if other.recipe.counting != run.recipe.counting:
+            raise ValueError(
+                f"step random: {other.url} counts tokens by {' '.join(other.recipe.counting)}, this run by "
+                f"{' '.join(run.recipe.counting)}: lengths cannot be compared"
+            )
+        if run.recipe.counting[0] == "none" and None in (run.recipe.input.text, other.recipe.input.text):
+            raise ValueError("step random: lengths are not known without texts or tokens: give input.tokens")
+
     def stages(self, work: Work) -> Iterator[Stage]:
-        scores = work.artifact("scores", asdict(self.guard), work.documents, work.before)
-        yield work.score_units(RandomScores(scores, work.documents, work.before, self.guard, work.seed))
+        if self.like is not None:
+            yield from self._like(work, _open(self.like))
+        elif self.epochs is not None:
+            yield from self._epochs(work)
+        else:
+            scores = work.artifact("scores", asdict(self.guard), work.documents, work.before)
+            yield work.score_units(RandomScores(scores, work.documents, work.before, self.guard, work.seed))
+
+    def _like(self, work: Work, other: "Finished") -> Iterator[Stage]:
+        length = "characters" if work.run.recipe.counting[0] == "none" else "tokens"
+        documents, keep = other.artifact("documents"), other.artifact(f"steps/{other.steps[-1]}/keep")
+        inventory = other.artifact("inventory")
+        quotas = work.artifact("quotas", length, documents, keep)
+        count = CountLengths(quotas, documents, keep, length)
+        yield work.stage("quotas", quotas, TakeLengths(inventory, count, inventory.manifest["totals"]["units"]))
+        work.threshold = 0
+        work.scores = work.artifact("scores", asdict(self.guard), quotas, work.documents, work.before)
+        groups = Groups(work.documents, work.before, ("length",), Order("random"), work.seed, length=length)
+        rank = RankWithinGroups(
+            work.inventory, groups, work.scores, self.guard, work.units, work.alive, quotas=quotas_of(quotas)
+        )
+        yield work.stage("scores", work.scores, rank)
+
+    def _epochs(self, work: Work) -> Iterator[Stage]:
+        assert self.epochs is not None and self.share is not None
+        epochs = Epochs(self.epochs, Fraction(self.share), work.seed)
+        plan = work.artifact("epochs", [self.epochs, str(self.share)], work.documents, work.before)
+        write = WriteEpochs(plan, work.documents, work.before, epochs)
+        yield work.stage("epochs", plan, PlanEpochs(work.inventory, write, work.units))
+        work.threshold = 0
+        scores = work.artifact("scores", asdict(self.guard), plan)
+        yield work.score_units(EpochScores(scores, work.documents, work.before, self.guard, plan))
+
+    def notes(self, totals: dict[str, Any]) -> list[str]:
+        wanted, found = totals.get("max_wanted") or 0, totals.get("within_quota", 0)
+        if found >= wanted:
+            return []
+        return [f"only {found:,} of {wanted:,} documents have the lengths that {self.like} kept."]
+
+
+def _open(url: str) -> "Finished":
+    # Only here: what reads finished runs knows all steps.
+    from sluice.pipelines.finished import Finished
+
+    return Finished(url)

@@ -24,6 +24,7 @@ class SemDeDup(Clustered):
     bin_bytes: the most vectors that a worker scores at a time; a larger cluster is split.
     """
 
+    names_neighbours: ClassVar[bool] = True
     folders: ClassVar[tuple[str, ...]] = ("copies", "centroids", "clusters", "scores", "keep")
 
     step: Literal["semdedup"] = "semdedup"
@@ -45,8 +46,7 @@ class SemDeDup(Clustered):
         copies, stage = work.find_copies(work.embeddings, "digest", order)
         yield stage
         members = self.members(work, copies)
-        centroids, stage = self.train(work, members)
-        yield stage
+        centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids, order=order)
         yield stage
         for number in range(1, MOST_SPLITS + 2):

@@ -4,6 +4,7 @@ import json
 import pickle
 import random
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import jax
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from sluice.models import checkpoints
+from sluice.models import batches, checkpoints
 from sluice.models.default_model import default_model_dir
-from sluice.models.embedder import EmbedderConfig, families, load, pooling
+from sluice.models.embedder import EmbedderConfig, load
+from sluice.models.families import families, family
 
 DATA = Path(__file__).parents[1] / "data"
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "other", "documents", "in", "text"]
@@ -24,15 +26,7 @@ def some_texts(n, longest, seed=0):
     return [" ".join(chosen.choices(WORDS, k=chosen.randint(0, longest))) for _ in range(n)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs(tmp_path_factory):
-    """Most tests load the same model again: compile each of its programs once."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    compilation_cache.reset_cache()
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
+pytestmark = pytest.mark.usefixtures("quick_programs")
 
 
 @pytest.fixture(scope="module", params=families())
@@ -41,21 +35,13 @@ def directory(request):
 
 
 @pytest.fixture(scope="module")
-def embedder(directory):
-    return load(EmbedderConfig(directory))
+def embedder(directory, quick_programs):
+    return load(EmbedderConfig(directory, max_tokens=32))
 
 
 @pytest.fixture
 def copy(tmp_path):
     return Path(shutil.copytree(DATA / "bert", tmp_path / "model"))
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    try:
-        return load(EmbedderConfig(default_model_dir()))
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
 
 
 def edit_json(path, **changes):
@@ -76,7 +62,7 @@ def test_no_texts_give_no_rows(embedder):
 def test_an_empty_text_has_a_vector_and_no_tokens(embedder):
     assert np.isfinite(embedder.embed([""])).all()
     assert embedder.count_tokens([""]).tolist() == [0]
-    assert len(embedder.tokenize([""])[0]) == 2
+    assert len(embedder.tokenize([""])[0]) >= 1
 
 
 def test_a_vector_does_not_depend_on_the_batch_or_its_order(embedder):
@@ -90,15 +76,15 @@ def test_a_vector_does_not_depend_on_the_batch_or_its_order(embedder):
 
 def test_a_vector_does_not_depend_on_the_padding(embedder, directory):
     # other buckets: the last one ends at max_tokens, which no text here reaches
-    texts = some_texts(30, 10, seed=1)
-    longest = max(map(len, embedder.tokenize(texts)))
-    for max_tokens in (longest, longest + 3):
-        other = load(EmbedderConfig(directory, max_tokens=max_tokens))
-        np.testing.assert_allclose(other.embed(texts), embedder.embed(texts), atol=1e-5)
+    texts = some_texts(30, 6, seed=1)
+    texts = [text for text in texts if len(embedder.tokenize([text])[0]) <= 19]
+    assert len(texts) >= 5
+    other = load(EmbedderConfig(directory, max_tokens=19))
+    np.testing.assert_allclose(other.embed(texts), embedder.embed(texts), atol=1e-5)
 
 
 def test_the_configuration_survives_pickling_and_gives_the_same_vectors(embedder, directory):
-    config = EmbedderConfig(directory)
+    config = EmbedderConfig(directory, max_tokens=32)
     payload = pickle.dumps(config)
     assert len(payload) < 1000
     there = load(pickle.loads(payload))  # noqa: S301 - what a worker does with what the launcher sent
@@ -113,35 +99,114 @@ def test_the_recipe_is_json_and_names_what_decides_the_vectors(embedder, directo
     assert {"model_digest", "pooling", "max_tokens", "normalisation", "dtype", "tokenizer"} <= recipe.keys()
 
 
-def test_bfloat16_stays_close_to_float32(embedder, directory):
-    texts = some_texts(20, 3)
-    low = load(EmbedderConfig(directory, dtype="bfloat16")).embed(texts)
-    assert (low * embedder.embed(texts)).sum(axis=1).min() > 0.99
-    assert low.dtype == np.float32
+def conventions(directory):
+    """Each convention of a family with the end of its reference's names."""
+    module = family(checkpoints.read_config(directory)["model_type"])
+    known = getattr(module, "CONVENTIONS", ("huggingface",))
+    return [(name, "_before_final_norm" if name == "d4" else "") for name in known]
 
 
-def test_hidden_states_and_poolings_equal_the_pytorch_reference(directory):
-    reference = np.load(Path(directory) / "reference.npz")
+def parameters_of(directory):
     config = checkpoints.read_config(directory)
-    lengths = reference["attention_mask"].sum(axis=1).astype(np.int32)
-    ids = reference["input_ids"].astype(np.int32)
-    for kind, name in (("mean", "pooled_mean"), ("cls", "pooled_first"), ("last", "pooled_last")):
-        embedder = load(EmbedderConfig(directory, pooling=kind, max_tokens=config["max_position_embeddings"]))
-        np.testing.assert_allclose(embedder.embed_ids(ids, lengths), reference[name], atol=1e-4)
-    hidden = np.asarray(embedder.hidden_states(ids, lengths))
+    module = family(config["model_type"])
+    return checkpoints.read_parameters(
+        directory,
+        module.weights(config),
+        prefix=module.PREFIX,
+        harmless=module.HARMLESS,
+        aliases=getattr(module, "ALIASES", None),
+    )
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def poolings(states, lengths):
+    rows = np.arange(len(states))
+    mean = np.stack([states[row, : lengths[row]].mean(axis=0) for row in rows])
+    found = {"pooled_mean": mean, "pooled_first": states[:, 0], "pooled_last": states[rows, lengths - 1]}
+    return {name: unit(vectors) for name, vectors in found.items()}
+
+
+@pytest.mark.parametrize(("dtype", "cosine"), [("float32", 0.99999), ("bfloat16", 0.999)])
+def test_hidden_states_and_poolings_equal_the_pytorch_reference(directory, dtype, cosine):
+    reference = np.load(Path(directory) / "reference.npz")
     valid = reference["attention_mask"].astype(bool)
-    np.testing.assert_allclose(hidden[valid], reference["last_hidden_state"][valid], atol=1e-4)
+    lengths = valid.sum(axis=1).astype(np.int32)
+    for convention, ending in conventions(directory):
+        embedder = load(EmbedderConfig(directory, convention=convention, dtype=dtype))
+        states = embedder.hidden_states(reference["input_ids"].astype(np.int32), lengths)
+        assert states.dtype == np.float32
+        if dtype == "float32":
+            expected = reference["before_final_norm" if ending else "last_hidden_state"]
+            np.testing.assert_allclose(states[valid], expected[valid], atol=1e-4)
+        for name, vectors in poolings(states, lengths).items():
+            assert (vectors * reference[name + ending]).sum(axis=1).min() >= cosine
 
 
-def test_counters_add_up(directory):
-    embedder = load(EmbedderConfig(directory, max_tokens=16))
-    texts = ["the cat", "the dog " * 50, ""]
+def test_texts_packed_into_one_row_have_the_states_they_have_alone(directory):
+    import jax.numpy as jnp
+
+    from sluice.models.layers import Layout
+
+    config = checkpoints.read_config(directory)
+    module, parameters = family(config["model_type"]), parameters_of(directory)
+    reference = np.load(Path(directory) / "reference.npz")
+    valid = reference["attention_mask"].astype(bool)
+    segments = np.repeat(np.arange(1, len(valid) + 1, dtype=np.int32), valid.sum(axis=1))
+    ids, segments = (np.pad(row, (0, 2))[None] for row in (reference["input_ids"][valid].astype(np.int32), segments))
+    encoder = module.encoder(config, jnp.float32)
+    packed = jax.jit(lambda tree, ids, segments: encoder.apply({"params": tree}, ids, Layout.of_segments(segments)))
+    states = packed(parameters, ids, segments)[0, :-2]
+    np.testing.assert_allclose(states, reference["last_hidden_state"][valid], atol=1e-4)
+
+
+def test_a_tensor_too_few_or_too_many_is_refused(directory, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    copy = Path(shutil.copytree(directory, tmp_path / "model"))
+    arrays = load_file(copy / "model.safetensors")
+    name = next(name for name in sorted(arrays) if "layer" in name or "block" in name)
+    save_file({other: array for other, array in arrays.items() if other != name}, copy / "model.safetensors")
+    with pytest.raises(ValueError, match=f"missing: {name}"):
+        load(EmbedderConfig(str(copy)))
+    save_file(arrays | {"something.else": np.zeros(1, np.float32)}, copy / "model.safetensors")
+    with pytest.raises(ValueError, match=r"extra: something\.else"):
+        load(EmbedderConfig(str(copy)))
+    save_file(arrays | {name: np.zeros((3, 3, 3), np.float32)}, copy / "model.safetensors")
+    with pytest.raises(ValueError, match=rf"wrong shape: {name} is \(3, 3, 3\)"):
+        load(EmbedderConfig(str(copy)))
+
+
+def test_a_model_without_its_tokenizer_is_refused(directory, tmp_path):
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(Path(directory) / file, tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"has no tokenizer: looked for tokenizer\.json, spiece\.model"):
+        load(EmbedderConfig(str(tmp_path)))
+
+
+def test_the_weights_of_a_longer_name_load_the_same(directory, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    prefix = family(checkpoints.read_config(directory)["model_type"]).PREFIX
+    copy = Path(shutil.copytree(directory, tmp_path / "model"))
+    arrays = load_file(copy / "model.safetensors")
+    save_file({prefix + name: array for name, array in arrays.items()}, copy / "model.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, parameters_of(directory), parameters_of(str(copy)))
+
+
+def test_counters_add_up(embedder):
+    texts = ["the cat", "the dog " * 100, ""]
+    lengths = [len(ids) for ids in embedder.tokenize(texts)]
+    assert lengths[1] == 32
+    before = asdict(embedder.counters)
     embedder.embed(texts)
     embedder.embed(texts[:1])
-    counters = embedder.counters
-    assert (counters.documents, counters.truncated) == (4, 1)
-    assert counters.tokens == 4 + 16 + 2 + 4
-    assert counters.padded_tokens > 0 and (counters.tokens + counters.padded_tokens) % 16 == 0
+    counted = {name: value - before[name] for name, value in asdict(embedder.counters).items()}
+    assert (counted["documents"], counted["truncated"]) == (4, 1)
+    assert counted["tokens"] == sum(lengths) + lengths[0]
+    assert counted["padded_tokens"] > 0 and (counted["tokens"] + counted["padded_tokens"]) % 16 == 0
 
 
 def test_max_tokens_is_capped_by_the_positions(copy):
@@ -159,11 +224,13 @@ def test_an_unknown_family_is_refused_naming_the_known_ones(copy):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_act": "silu"}, "'silu'"),
+        ({"hidden_act": "swish"}, "'swish'"),
         ({"position_embedding_type": "relative_key"}, "'relative_key'"),
         ({"is_decoder": True}, "is_decoder"),
         ({"num_attention_heads": 5}, "5 heads"),
         ({"vocab_size": 100}, "160 ids"),
+        ({"hidden_size": "wide"}, "makes no sense"),
+        ({"num_hidden_layers": None}, "makes no sense"),
         ({"intermediate_size": 65}, r"intermediate\.dense\.weight is \(64, 32\), config.json says \(65, 32\)"),
         ({"num_hidden_layers": 4}, "missing: .*encoder.layer.3"),
         ({"num_hidden_layers": 2}, "extra: .*encoder.layer.2"),
@@ -185,7 +252,7 @@ def test_a_configuration_that_lacks_a_setting_is_refused_naming_it(copy):
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 def test_the_configured_activation_is_used(copy, activation):
-    from sluice.models.embedders.bert import ACTIVATIONS
+    from sluice.models.layers import ACTIVATIONS
 
     x = np.linspace(-6, 6, 101, dtype=np.float32)
     expected = {
@@ -200,26 +267,55 @@ def test_the_configured_activation_is_used(copy, activation):
     assert (np.abs(plain - changed).max() > 1e-6) == (activation != "gelu")
 
 
-def test_pooling_is_what_sentence_transformers_says(tmp_path):
-    assert pooling(str(tmp_path)) == "mean"
-    (tmp_path / "1_Pooling").mkdir()
-    for key, kind in {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}.items():
-        config = {"word_embedding_dimension": 32, "pooling_mode_max_tokens": False, f"pooling_mode_{key}": True}
-        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config))
-        assert pooling(str(tmp_path)) == kind
-    edit_json(tmp_path / "1_Pooling" / "config.json", pooling_mode_max_tokens=True)
-    with pytest.raises(ValueError, match="pooling_mode_max_tokens"):
-        pooling(str(tmp_path))
+def test_a_text_without_a_finite_vector_is_named(copy):
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(copy / "model.safetensors")
+    fox = (copy / "vocab.txt").read_text().splitlines().index("fox")
+    arrays["embeddings.word_embeddings.weight"][fox] = np.nan
+    save_file(arrays, copy / "model.safetensors")
+    embedder = load(EmbedderConfig(str(copy)))
+    assert np.isfinite(embedder.embed(["a dog"])).all()
+    with pytest.raises(ValueError, match="gives 1 of 3 texts a vector that is not finite, the first: 'the fox'"):
+        embedder.embed(["a dog", "the fox", "a cat"])
 
 
-def test_a_dense_layer_after_pooling_is_refused(copy):
-    modules = [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.Dense"}]
-    (copy / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ValueError, match="Dense"):
-        load(EmbedderConfig(str(copy)))
+def test_a_convention_is_refused_where_there_is_none(copy):
+    with pytest.raises(ValueError, match="'d4' is not one of this family's"):
+        load(EmbedderConfig(str(copy), convention="d4"))
 
 
-@pytest.mark.parametrize("wrong", [{"max_tokens": 2}, {"pooling": "max"}, {"dtype": "int8"}])
+def test_opt_embeds_as_d4_did_unless_asked_otherwise():
+    directory = str(DATA / "opt")
+    auto, d4, usual = (load(EmbedderConfig(directory, convention=name)) for name in ("auto", "d4", "huggingface"))
+    texts = ["the fox \n", "the fox"]
+    assert [ids.tolist() for ids in auto.tokenize(texts)] == [auto.tokenize(texts)[1].tolist()] * 2
+    assert auto.tokenize([""])[0].tolist() == [2]
+    assert usual.tokenize(["the fox"])[0].tolist() == [2, *auto.tokenize(["the fox"])[0].tolist()]
+    np.testing.assert_array_equal(auto.embed(texts), d4.embed(texts))
+    assert (auto.embed(texts) * usual.embed(texts)).sum(axis=1).max() < 0.9
+    assert auto.recipe()["convention"] == "d4" and auto.recipe()["pooling"][0]["modes"] == ["last"]
+    assert auto.recipe() != usual.recipe()
+
+
+def test_an_added_token_that_the_model_has_no_row_for_is_replaced(tmp_path):
+    copy = Path(shutil.copytree(DATA / "qwen3", tmp_path / "model"))
+    path = copy / "tokenizer.json"
+    description = json.loads(path.read_text())
+    image = {**description["added_tokens"][0], "id": 160, "content": "<image>"}
+    description["added_tokens"].append(image)
+    path.write_text(json.dumps(description))
+    embedder = load(EmbedderConfig(str(copy)))
+    assert embedder.tokenize(["<image>"])[0].max() < 160
+    assert np.isfinite(embedder.embed(["the <image> fox"])).all()
+
+
+def test_a_prompt_and_a_prompt_name_together_are_refused():
+    with pytest.raises(ValueError, match="only one can be used"):
+        EmbedderConfig("somewhere", prompt="a", prompt_name="b")
+
+
+@pytest.mark.parametrize("wrong", [{"max_tokens": 2}, {"pooling": "most"}, {"dtype": "int8"}, {"convention": "new"}])
 def test_a_wrong_option_is_refused_when_the_configuration_is_made(wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         EmbedderConfig("somewhere", **wrong)
@@ -235,14 +331,20 @@ def test_compiled_programs_are_kept_where_asked_even_late_in_a_process(copy, tmp
         compilation_cache.reset_cache()
 
 
-def test_minilm_gives_the_reference_vectors(minilm):
+def test_minilm_gives_the_reference_vectors(monkeypatch):
+    try:
+        directory = default_model_dir()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    # two programs, optimised as users have them
+    monkeypatch.setattr(batches, "bucket_lengths", lambda longest: [48, longest])
+    jax.config.update("jax_disable_most_optimizations", False)
+    minilm = load(EmbedderConfig(directory))
     texts = json.loads((DATA / "minilm" / "texts.json").read_text(encoding="utf-8"))["texts"]
     reference = np.load(DATA / "minilm" / "reference.npz")["embeddings"]
     vectors = minilm.embed(texts)
     assert (vectors * reference).sum(axis=1).min() >= 0.9999
     np.testing.assert_allclose(vectors, reference, atol=1e-5)
-
-
-def test_minilm_puts_a_paraphrase_nearer_than_another_subject(minilm):
+    jax.config.update("jax_disable_most_optimizations", True)
     cat, kitten, stocks = minilm.embed(["A cat sat on the mat.", "A kitten sat on a rug.", "Stocks fell on Monday."])
     assert cat @ kitten > 0.5 > 0.2 > cat @ stocks

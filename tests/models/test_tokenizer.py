@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.models.default_model import default_model_dir
-from sluice.models.tokenizers import wordpiece
+from sluice.models.tokenizers import threads, wordpiece
 
 DATA = Path(__file__).parents[1] / "data"
 WEB = Path(__file__).parents[2].parent / "shared" / "data" / "web" / "part-00000.jsonl.gz"
@@ -142,7 +142,7 @@ def test_a_long_text_is_counted_whole(tokenizer):
 
 
 def test_counting_many_texts_keeps_their_order(tokenizer, monkeypatch):
-    monkeypatch.setattr(wordpiece, "_CHARACTERS_PER_CALL", 50)
+    monkeypatch.setattr(threads, "CHARACTERS_PER_CALL", 50)
     assert tokenizer.count(["some " * i for i in range(60)]).tolist() == list(range(60))
     assert tokenizer.tokenize(["some"] * 5, max_tokens=3)[1].tolist() == [False] * 5
 

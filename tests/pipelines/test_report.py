@@ -57,7 +57,8 @@ def test_documents_that_share_their_id_are_counted(finished):
     expected = {"documents": sum(c for c in counts.values() if c > 1), "ids": sum(c > 1 for c in counts.values())}
     assert expected == {"documents": 7, "ids": 3}
     assert finished.report["duplicate_ids"] == expected
-    assert duplicate_ids(artifact(finished.url, "documents"), per_pass=20) == expected
+    for in_memory in (20, 299):
+        assert duplicate_ids(artifact(finished.url, "documents"), in_memory=in_memory) == expected
 
 
 def test_histograms_hold_every_score_and_no_other(finished):

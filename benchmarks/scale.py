@@ -1,0 +1,281 @@
+"""D4 with given embeddings at growing sizes, stage by stage: time, memory, bytes shuffled and stored, their growth.
+
+    python benchmarks/scale.py                           # 1M and 4M x 384, 1M x 768: the better part of an hour, 20 GB
+    python benchmarks/scale.py --documents 1000000       # one size
+    python benchmarks/scale.py --quick                   # 20,000 and 80,000 of 64 dimensions, three minutes
+    python benchmarks/scale.py --show                    # the tables of what --results holds
+    python benchmarks/scale.py --project                 # from measured constants to 1e9, 1e10 and 1e11 documents
+
+Every stage runs in a process of its own, so its peak memory is its own, and its numbers are appended to --results
+(JSON lines) when it ends: a run that is cut off loses one stage, and with --folder goes on where it was. Each size runs
+with K fixed and with K = sqrt(n). Core-seconds are processor time, so a busy machine changes them little.
+
+The promise: everything but assignment and pair products costs at most 4.4 times at four times the documents; those two
+reach 60 % of what a plain float32 product reaches on the same cores.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import costs
+import measure
+import scale_tables
+
+RESULTS = "scale.jsonl"
+KEEP = "0.5"
+
+
+# In processes of their own --------------------------------------------------------------------------------------
+
+
+def make(path: str, template: bool, **corpus: Any) -> dict[str, float]:
+    """Write a corpus of float16 vectors with sources."""
+    import corpora
+
+    started = time.monotonic()
+    described = corpora.Vectors(**corpus, **(corpora.TEMPLATED if template else {}))
+    corpora.write_vectors(path, described, type="float16", sources=True, files=max(8, corpus["documents"] // 250_000))
+    return {"seconds": time.monotonic() - started}
+
+
+def gemm(dimension: int) -> float:
+    """Operations a core-second of plain float32 products of this inner dimension, all cores at work; best of five."""
+    import numpy as np
+
+    from sluice.models.parallel import cores, parallel
+
+    size = 4096
+    left, right = (np.random.default_rng(seed).random((size, dimension), np.float32) for seed in (0, 1))
+    rates = []
+    for _ in range(5):
+        started = time.process_time()
+        count = sum(1 for _ in parallel(lambda _: left @ right.T, range(2 * cores())))
+        rates.append(2.0 * size * size * dimension * count / (time.process_time() - started))
+    return max(rates)
+
+
+def next_stage(path: str, run: str, clusters: int) -> dict[str, Any] | None:
+    """Run the first stage that is not finished, the report after the last one; None when everything is there."""
+    import counting
+
+    from sluice.models import products
+    from sluice.pipelines.curate import prepare
+    from sluice.pipelines.options import build_recipe
+    from sluice.pipelines.report import make_report
+    from sluice.pipelines.runner import run_stage
+    from sluice.transforms import memory
+
+    options = {"text": "none", "id": "id", "vector": "embedding", "source": "source"}
+    recipe = build_recipe(inputs=(path,), recipe="d4", keep=KEEP, clusters=str(clusters), **options)
+    # Loading libraries is no part of any stage.
+    products.default_engine()
+    found, _ = prepare(recipe, run)
+    stage = next((stage for stage in found.stages() if not stage.finished), None)
+    if stage is None and (Path(run) / "report.json").exists():
+        return None
+    before, read, written = stored(run), *transferred()
+    with counting.counted() as counts:
+        started, used = time.monotonic(), time.process_time()
+        if stage is None:
+            make_report(found, [])
+        else:
+            run_stage(stage, found)
+        seconds, core_seconds = time.monotonic() - started, time.process_time() - used
+    return {
+        "stage": "report" if stage is None else stage.name,
+        "units": found.units,
+        "worker_memory": getattr(getattr(stage, "transform", None), "worker_memory", memory.PROCESS),
+        "seconds": seconds,
+        "core_seconds": core_seconds,
+        "products": {name: vars(product) for name, product in counts.products.items()},
+        "shuffles": counts.shuffled,
+        "shuffled_bytes": sum(one["bytes"] for one in counts.shuffled.values()),
+        "stored_bytes": stored(run) - before,
+        "read_bytes": transferred()[0] - read,
+        "written_bytes": transferred()[1] - written,
+    }
+
+
+def stored(run: str) -> int:
+    """Bytes in a run directory."""
+    return sum(path.stat().st_size for path in Path(run).rglob("*") if path.is_file())
+
+
+def transferred() -> tuple[int, int]:
+    """Bytes that this process has read and written so far, from the page cache too; zeros where that is not told."""
+    with contextlib.suppress(OSError):
+        lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(lines["rchar"]), int(lines["wchar"])
+    return 0, 0
+
+
+# Driving --------------------------------------------------------------------------------------------------------
+
+
+def cases(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is run: every size with K fixed and K = sqrt(n), then other dimensions at the first size."""
+    first, dimension = options.documents[0], options.dimension[0]
+    fixed = options.clusters or costs.clusters_for(first)
+    found = []
+    for template in (False, True) if options.template else (False,):
+        for documents in options.documents:
+            chosen = {fixed, fixed if options.clusters else costs.clusters_for(documents)}
+            if options.clusters:
+                chosen.add(round(fixed * math.sqrt(documents / first)))
+            found += [(documents, dimension, clusters, template) for clusters in sorted(chosen)]
+        found += [(first, other, fixed, template) for other in options.dimension[1:]]
+    names = ("documents", "dimension", "clusters", "template")
+    return [dict(zip(names, case)) for case in found]
+
+
+def disk_needed(case: dict[str, Any]) -> int:
+    """Bytes: the corpus, embeddings, sorted vectors, at most two samples, half the corpus copied out, small columns."""
+    vectors = 2 * case["documents"] * case["dimension"]
+    sample = 2 * costs.sample_for(case["documents"], case["clusters"]) * case["dimension"]
+    return int(3.5 * vectors + 2 * sample + 200 * case["documents"])
+
+
+def announced(case: dict[str, Any]) -> str:
+    """What a case is expected to take, from the constants of the last measurement."""
+    known = costs.load_constants().get(case["dimension"])
+    text = f"{scale_tables.title(case)}: needs {disk_needed(case) / 1e9:.1f} GB of disk"
+    if known is None:
+        return text
+    projected = costs.project(known, case["documents"], case["clusters"])
+    minutes = sum(stage["core_seconds"] for stage in projected.values()) / 60
+    return f"{text}, projected {minutes:.1f} core-minutes"
+
+
+def names_of(case: dict[str, Any]) -> tuple[str, str]:
+    """The folders of a case's corpus and of its run."""
+    corpus = f"{case['documents']}-{case['dimension']}{'-template' * case['template']}"
+    return f"corpus-{corpus}", f"run-{corpus}-{case['clusters']}"
+
+
+def run_case(case: dict[str, Any], folder: Path, results: Path) -> None:
+    """All stages of one case; each one's numbers go to the results as it ends. The run itself is then deleted."""
+    corpus, run = (folder / name for name in names_of(case))
+    finished = folder / f"{run.name}.finished"
+    if finished.exists():
+        print("  finished before")
+        return
+    made = corpus.with_name(f"{corpus.name}.made")
+    if not made.exists():
+        shutil.rmtree(corpus, ignore_errors=True)
+        shape = {name: case[name] for name in ("documents", "dimension", "template")}
+        measure.run("scale", "make", path=str(corpus), **shape)
+        made.touch()
+    arguments = {"path": str(corpus), "run": str(run), "clusters": case["clusters"]}
+    while True:
+        found, peak = measure.run("scale", "next_stage", **arguments)
+        if found is None:
+            break
+        append(results, {"kind": "stage", **case, **found, "peak_mb": peak})
+        print(f"  {found['stage']}: {found['seconds']:.1f} s, {peak:,.0f} MB", flush=True)
+    shutil.rmtree(run)
+    finished.touch()
+
+
+def append(results: Path, record: dict[str, Any]) -> None:
+    with results.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_results(results: Path) -> list[dict[str, Any]]:
+    """All records so far; of one stage of one case the last; a torn last line is left out."""
+    found: dict[tuple, dict[str, Any]] = {}
+    for line in results.read_text().splitlines() if results.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            record = json.loads(line)
+            names = ("kind", "documents", "dimension", "clusters", "template", "stage")
+            found[tuple(record.get(name) for name in names)] = record
+    return list(found.values())
+
+
+def measure_all(options: argparse.Namespace, folder: Path, results: Path) -> None:
+    planned = cases(options)
+    print(measure.machine())
+    for case in planned:
+        print(announced(case))
+    # Corpora stay while a later case reads them; runs do not.
+    most = max(map(disk_needed, planned))
+    free = shutil.disk_usage(folder).free
+    if most > 0.9 * free:
+        raise SystemExit(f"{folder} has {free / 1e9:.1f} GB free; the largest size needs {most / 1e9:.1f} GB")
+    for dimension in options.dimension:
+        rate, _ = measure.run("scale", "gemm", dimension=dimension)
+        append(results, {"kind": "gemm", "dimension": dimension, "rate": rate, "machine": measure.machine()})
+    for number, case in enumerate(planned):
+        print(f"\n{announced(case)}", flush=True)
+        run_case(case, folder, results)
+        corpus = names_of(case)[0]
+        if corpus not in {names_of(other)[0] for other in planned[number + 1 :]}:
+            shutil.rmtree(folder / corpus, ignore_errors=True)
+            (folder / f"{corpus}.made").unlink(missing_ok=True)
+
+
+def fill(page: Path | None, **sections: str | None) -> None:
+    """Print sections, or put each between its markers in a page. Raises ValueError where a page lacks one."""
+    for name, text in sections.items():
+        if text is None:
+            continue
+        if page is None:
+            print(text)
+            continue
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        whole = page.read_text()
+        if whole.count(start) != 1 or whole.count(end) != 1:
+            raise ValueError(f"{page} needs the lines {start} and {end}, once each")
+        before, _, rest = whole.partition(start)
+        page.write_text(f"{before}{start}\n{text.strip()}\n{end}{rest.partition(end)[2]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, nargs="+", default=[1_000_000, 4_000_000])
+    parser.add_argument("--dimension", type=int, nargs="+", default=[384, 768])
+    parser.add_argument("--clusters", type=int, help="K of the first size (default: the square root of it)")
+    parser.add_argument("--template", action="store_true", help="also with one template as 60 %% of all documents")
+    parser.add_argument("--results", type=Path, default=Path(RESULTS), help="JSON lines, appended to")
+    parser.add_argument("--folder", type=Path, help="where to work, and to go on with what is there")
+    parser.add_argument("--constants", action="store_true", help="keep what was measured in benchmarks/constants.json")
+    parser.add_argument("--document", type=Path, help="write the tables into this page, between its markers")
+    parser.add_argument("--quick", action="store_true", help="20,000 and 80,000 documents of 64 dimensions")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print the tables of --results")
+    parser.add_argument("--project", action="store_true", help="measure nothing, print projections from the constants")
+    options = parser.parse_args()
+    if options.project:
+        fill(options.document, projected=scale_tables.projections(costs.load_constants()))
+        return
+    if options.quick:
+        options.documents, options.dimension = [20_000, 80_000], [64]
+    with contextlib.ExitStack() as stack:
+        results = options.results
+        if options.quick and results == Path(RESULTS):
+            results = Path(stack.enter_context(tempfile.TemporaryDirectory())) / RESULTS
+        if not options.show:
+            if options.folder:
+                options.folder.mkdir(parents=True, exist_ok=True)
+            temporary = tempfile.TemporaryDirectory(prefix="sluice-bench-")
+            folder = options.folder or Path(stack.enter_context(temporary))
+            measure_all(options, folder, results)
+        records = read_results(results)
+    if options.constants:
+        for found, machine in scale_tables.constants(records):
+            costs.save_constants(found, machine)
+    fill(
+        options.document,
+        measured=scale_tables.everything(records),
+        projected=scale_tables.projections(costs.load_constants()) if options.constants else None,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The families of models there are: the files of models/embedders, found by the model_type of config.json."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+FOLDER = "sluice.models.embedders"
+
+
+def families() -> list[str]:
+    """The names of the files of models/embedders."""
+    folder = importlib.import_module(FOLDER)
+    return sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+
+
+def family(model_type: Any) -> ModuleType:
+    """The module whose MODEL_TYPES hold a config.json's model_type.
+
+    Raises ValueError, naming those there are, for any other.
+    """
+    names = families()
+    if model_type in names:
+        names.insert(0, model_type)  # the usual case needs no other file
+    known: list[str] = []
+    for name in names:
+        module = importlib.import_module(f"{FOLDER}.{name}")
+        if model_type in module.MODEL_TYPES:
+            return module
+        known += module.MODEL_TYPES
+    raise ValueError(f"model_type {model_type!r} is not supported: there are {', '.join(sorted(set(known)))}")

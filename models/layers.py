@@ -1,0 +1,338 @@
+"""What the families of models/embedders have in common: attention, feed-forward, norms, positions, names of weights.
+
+Shapes: B rows, L tokens (padding included), D hidden size, H heads of width W, K key heads, F feed-forward size.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sluice.models.checkpoints import Weight
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu": lambda x: 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5)),  # jax.nn.gelu's erfc is slower
+    "gelu_new": lambda x: jax.nn.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+}
+FAR = float(np.finfo(np.float32).min)  # added to the score of a key that a query may not see
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which text each position of a batch belongs to.
+
+    `segments`: int32 [B, L], 0 where there is padding, else the number of the text within its row. `positions`: int32
+    [B or 1, L], within the text. A row that is not `packed` holds one text, from its left.
+    """
+
+    segments: jax.Array
+    positions: jax.Array
+    packed: bool
+
+    @classmethod
+    def padded(cls, lengths: jax.Array, length: int) -> "Layout":
+        """Rows of `length` positions of which the first lengths [B] hold a text."""
+        positions = jnp.arange(length, dtype=jnp.int32)[None, :]
+        return cls((positions < lengths[:, None]).astype(jnp.int32), positions, packed=False)
+
+    @classmethod
+    def of_segments(cls, segments: jax.Array) -> "Layout":
+        """Rows of several texts, each on consecutive positions with a number of its own."""
+        index = jnp.broadcast_to(jnp.arange(segments.shape[1], dtype=jnp.int32), segments.shape)
+        starts = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)))
+        return cls(segments, index - jax.lax.cummax(jnp.where(starts, index, 0), axis=1), packed=True)
+
+    def lookup(self, table: jax.Array, *, offset: int = 0) -> jax.Array:
+        """The row of table [P, D] for every position, counted from `offset`: [B or 1, L, D]."""
+        if not self.packed:  # a slice, where a gather would be slower
+            return table[None, offset : offset + self.segments.shape[1]]
+        return table[self.positions + offset]
+
+    def bias(self, *, behind: int | None = None, ahead: int | None = None) -> jax.Array:
+        """What to add to the scores: 0 where a query sees a key, FAR elsewhere. float32 [B, 1, L or 1, L].
+
+        A query sees its own text, as many tokens `behind` and `ahead` of itself as given (None: all; ahead 0: causal).
+        """
+        visible = self.segments[:, None, None, :] > 0
+        if self.packed:
+            visible &= self.segments[:, None, :, None] == self.segments[:, None, None, :]
+        index = jnp.arange(self.segments.shape[1])
+        distance = (index[None, :] - index[:, None])[None, None]
+        if behind is not None:
+            visible &= distance >= -behind
+        if ahead is not None:
+            visible &= distance <= ahead
+        return jnp.where(visible, 0.0, FAR)
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array, *, scale: float) -> jax.Array:
+    """softmax(query key^T scale + bias) value, softmax in float32.
+
+    query [B, L, H, W], key and value [B, L, K, W], each key head for H / K consecutive query heads; bias as
+    Layout.bias makes it or [1 or B, H, L, L]; returns [B, L, H, W]. jax.nn.dot_product_attention gives the same and
+    is slower on a CPU (measured for MiniLM's shapes, see benchmarks/embed.py).
+    """
+    batch, length, heads, width = query.shape
+    groups = key.shape[2]
+    # heads outside, so that every product is of whole matrices; the queries of a group are rows of one matrix
+    query = (query * scale).transpose(0, 2, 1, 3).reshape(batch, groups, -1, width)
+    key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
+    scores = jnp.einsum("bgqw,bgkw->bgqk", query, key, preferred_element_type=jnp.float32)
+    scores = scores.reshape(batch, heads, length, length) + bias
+    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+    total = weights.sum(axis=-1, keepdims=True)
+    weights = weights.astype(value.dtype).reshape(batch, groups, -1, length)
+    mixed = jnp.einsum("bgqk,bgkw->bgqw", weights, value).reshape(batch, heads, length, width)
+    # softmax's division comes after the product, where there is L / W times less to divide
+    return (mixed / total).astype(value.dtype).transpose(0, 2, 1, 3)
+
+
+class SelfAttention(nn.Module):
+    """Attention of equal heads, with or without rotary positions (cosines and sines). [B, L, D] -> [B, L, D]."""
+
+    heads: int
+    width: int
+    dtype: Any
+    biases: bool = True
+    scale: float | None = None
+
+    @nn.compact
+    def __call__(
+        self, hidden: jax.Array, bias: jax.Array, rotation: tuple[jax.Array, jax.Array] | None = None
+    ) -> jax.Array:
+        batch, length, size = hidden.shape
+        inner = self.heads * self.width
+        joined = nn.Dense(3 * inner, self.biases, dtype=self.dtype, name="query_key_value")(hidden)
+        joined = joined.reshape(batch, length, 3, self.heads, self.width)
+        query, key, value = joined[:, :, 0], joined[:, :, 1], joined[:, :, 2]
+        if rotation is not None:
+            query, key = rotate(query, *rotation), rotate(key, *rotation)
+        scale = self.width**-0.5 if self.scale is None else self.scale
+        mixed = attend(query, key, value, bias, scale=scale).reshape(batch, length, inner)
+        return nn.Dense(size, self.biases, dtype=self.dtype, name="output")(mixed)
+
+
+class GroupedAttention(nn.Module):
+    """Rotary attention whose queries and keys are normalised, several query heads to a key head. [B, L, D] -> same."""
+
+    heads: int
+    key_heads: int
+    width: int
+    scale: float
+    epsilon: float
+    dtype: Any
+    biases: bool = False
+    one_more: bool = False
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array, bias: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
+        batch, length, size = hidden.shape
+        query = nn.Dense(self.heads * self.width, self.biases, dtype=self.dtype, name="query")(hidden)
+        joined = nn.Dense(2 * self.key_heads * self.width, self.biases, dtype=self.dtype, name="key_value")(hidden)
+        joined = joined.reshape(batch, length, 2, self.key_heads, self.width)
+        query, key = query.reshape(batch, length, self.heads, self.width), joined[:, :, 0]
+        query = RMSNorm(self.epsilon, self.dtype, self.one_more, name="query_norm")(query)
+        key = RMSNorm(self.epsilon, self.dtype, self.one_more, name="key_norm")(key)
+        query, key = rotate(query, *rotation), rotate(key, *rotation)
+        mixed = attend(query, key, joined[:, :, 1], bias, scale=self.scale)
+        mixed = mixed.reshape(batch, length, self.heads * self.width)
+        return nn.Dense(size, self.biases, dtype=self.dtype, name="output")(mixed)
+
+
+class FeedForward(nn.Module):
+    """Up to F, an activation, down again; `gated`: the activation of one half times the other. [B, L, D] -> same."""
+
+    wide: int
+    activation: str
+    dtype: Any
+    gated: bool = False
+    biases: bool = True
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        columns = 2 * self.wide if self.gated else self.wide
+        wide = nn.Dense(columns, self.biases, dtype=self.dtype, name="wide")(hidden)
+        activation = ACTIVATIONS[self.activation]
+        if self.gated:
+            first, second = jnp.split(wide, 2, axis=-1)
+            wide = activation(first) * second
+        else:
+            wide = activation(wide)
+        return nn.Dense(hidden.shape[-1], self.biases, dtype=self.dtype, name="narrow")(wide)
+
+
+class PostNormLayer(nn.Module):
+    """BERT's: attention, then feed-forward, each added to its input and normalised after. [B, L, D] -> [B, L, D]."""
+
+    heads: int
+    wide: int
+    activation: str
+    epsilon: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array, bias: jax.Array) -> jax.Array:
+        width = hidden.shape[-1] // self.heads
+        attended = SelfAttention(self.heads, width, self.dtype, name="attention")(hidden, bias)
+        hidden = layer_norm(self.epsilon, self.dtype, "attention_norm")(hidden + attended)
+        narrow = FeedForward(self.wide, self.activation, self.dtype, name="feed_forward")(hidden)
+        return layer_norm(self.epsilon, self.dtype, "norm")(hidden + narrow)
+
+
+def layer_norm(epsilon: float, dtype: Any, name: str, *, bias: bool = True) -> nn.LayerNorm:
+    return nn.LayerNorm(epsilon, dtype=dtype, use_bias=bias, use_fast_variance=False, name=name)
+
+
+class RMSNorm(nn.Module):
+    """x over its root mean square, in float32, times the scale (`one_more`: 1 + scale, as Gemma stores it)."""
+
+    epsilon: float
+    dtype: Any
+    one_more: bool = False
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.zeros, (hidden.shape[-1],))
+        exact = hidden.astype(jnp.float32)
+        exact = exact * jax.lax.rsqrt(jnp.mean(exact * exact, axis=-1, keepdims=True) + self.epsilon)
+        return (exact * (scale + 1.0 if self.one_more else scale)).astype(self.dtype)
+
+
+class Rotary(NamedTuple):
+    """Rotary positions (arXiv:2104.09864): the base of their wave lengths, and how many times they are stretched."""
+
+    base: float
+    factor: float = 1.0
+
+
+def rotation(positions: jax.Array, width: int, rotary: Rotary) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines float32 [B or 1, L, 1, W / 2] for positions [B or 1, L]."""
+    frequencies = 1.0 / rotary.base ** (np.arange(0, width, 2, dtype=np.float32) / width) / rotary.factor
+    angles = positions[:, :, None, None].astype(jnp.float32) * frequencies.astype(np.float32)
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(heads: jax.Array, cosines: jax.Array, sines: jax.Array) -> jax.Array:
+    """[B, L, H, W] with component i turned together with component i + W / 2."""
+    first, second = jnp.split(heads.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([first * cosines - second * sines, second * cosines + first * sines], axis=-1)
+    return turned.astype(heads.dtype)
+
+
+def relative_buckets(distances: np.ndarray, *, buckets: int, farthest: int) -> np.ndarray:
+    """int32, as many: T5's bucket of key minus query position, both directions (arXiv:1910.10683)."""
+    if buckets < 4:
+        raise ValueError(f"relative positions need at least 4 buckets, not {buckets}")
+    half = buckets // 2
+    exact = half // 2
+    apart = np.abs(distances)
+    # float32 as the reference has it: where the logarithm is a whole number, rounding decides the bucket
+    ratio = np.maximum(apart, 1).astype(np.float32) / np.float32(exact)
+    growth = np.log(ratio) / np.float32(np.log(farthest / exact)) * np.float32(half - exact)
+    bucket = np.where(apart < exact, apart, np.minimum(exact + growth.astype(np.int32), half - 1))
+    return (bucket + np.where(distances > 0, half, 0)).astype(np.int32)
+
+
+def relative_bias(table: jax.Array, length: int, *, farthest: int) -> jax.Array:
+    """float32 [1, H, L, L] from one learned value per bucket and head, [buckets, H]."""
+    distances = np.arange(1 - length, length)
+    by_distance = table.astype(jnp.float32)[relative_buckets(distances, buckets=table.shape[0], farthest=farthest)]
+    index = jnp.arange(length)
+    return by_distance[index[None, :] - index[:, None] + length - 1].transpose(2, 0, 1)[None]
+
+
+def rotary(config: Mapping[str, Any], base: float, *, kind: str | None = None) -> Rotary:
+    """What config.json says of rotary positions, for one kind of layer where it tells them apart.
+
+    Both of transformers' spellings: rope_parameters, and rope_theta with rope_scaling (not for sliding layers) before
+    it; `base` where neither has one. Raises ValueError for scalings other than linear.
+    """
+    settings = config.get("rope_parameters") or {}
+    settings = dict((settings.get(kind) if kind else settings) or {})
+    if kind != "sliding_attention":
+        settings |= config.get("rope_scaling") or {}
+    found = settings.get("rope_type", settings.get("type", "default"))
+    if found not in ("default", "linear"):
+        raise ValueError(f"rope_type {found!r} is not supported: only 'default' and 'linear'")
+    return Rotary(float(settings.get("rope_theta", base)), float(settings["factor"]) if found == "linear" else 1.0)
+
+
+def sliding_layers(config: Mapping[str, Any]) -> list[bool] | None:
+    """For each layer, whether layer_types calls it sliding; None without that setting. Raises ValueError otherwise."""
+    kinds = config.get("layer_types")
+    if kinds is None:
+        return None
+    if unknown := set(kinds) - {"sliding_attention", "full_attention"}:
+        raise ValueError(f"layer_types {sorted(unknown)} are not supported: only full_attention, sliding_attention")
+    if len(kinds) != config["num_hidden_layers"]:
+        raise ValueError(f"{len(kinds)} layer_types for {config['num_hidden_layers']} layers")
+    return [kind == "sliding_attention" for kind in kinds]
+
+
+def chosen_activation(config: Mapping[str, Any], key: str) -> str:
+    """config[key]. Raises ValueError, naming those there are, for an unknown activation."""
+    if config[key] not in ACTIVATIONS:
+        raise ValueError(f"{key} {config[key]!r} is not supported: use one of {sorted(ACTIVATIONS)}")
+    return config[key]
+
+
+def require(config: Mapping[str, Any], **expected: Any) -> None:
+    """Raises ValueError unless each setting that is there, and not null, has the one value that is supported."""
+    for key, value in expected.items():
+        if (found := config.get(key)) is not None and found != value:
+            raise ValueError(f"{key} {found!r} is not supported: only {value!r}")
+
+
+def head_width(config: Mapping[str, Any], *, size: str = "hidden_size", heads: str = "num_attention_heads") -> int:
+    """The hidden size shared out among the heads. Raises ValueError where that leaves a rest."""
+    if config[heads] < 1 or config[size] % config[heads]:
+        raise ValueError(f"{size} {config[size]} over {config[heads]} heads")
+    return config[size] // config[heads]
+
+
+def head_groups(config: Mapping[str, Any]) -> None:
+    """Raises ValueError unless the query heads are shared out among the key heads, each of an even width."""
+    heads, keys = config["num_attention_heads"], config["num_key_value_heads"]
+    if keys < 1 or heads % keys or config["head_dim"] % 2:
+        raise ValueError(f"{heads} heads of width {config['head_dim']} over {keys} num_key_value_heads")
+
+
+def is_causal(config: Mapping[str, Any]) -> bool:
+    """Whether a token sees only what is before it."""
+    return bool(config.get("is_causal", True)) and not config.get("use_bidirectional_attention")
+
+
+def dense(target: str, sources: tuple[str, ...], shape: tuple[int, int], *, bias: bool = True) -> dict[str, Weight]:
+    """The weights of a Dense layer from one or several of PyTorch's, each of shape (out, in), joined on the outputs."""
+    found = {f"{target}/kernel": Weight(tuple(f"{source}.weight" for source in sources), shape, transpose=True)}
+    if bias:
+        found[f"{target}/bias"] = Weight(tuple(f"{source}.bias" for source in sources), shape[:1])
+    return found
+
+
+def norm(target: str, source: str, size: int, *, bias: bool = True) -> dict[str, Weight]:
+    found = {f"{target}/scale": Weight((f"{source}.weight",), (size,))}
+    if bias:
+        found[f"{target}/bias"] = Weight((f"{source}.bias",), (size,))
+    return found
+
+
+def grouped_attention(target: str, source: str, config: Mapping[str, Any]) -> dict[str, Weight]:
+    """The weights of a GroupedAttention, as Qwen and Gemma name them."""
+    size, width, biased = config["hidden_size"], config["head_dim"], bool(config.get("attention_bias", False))
+    query, key = config["num_attention_heads"] * width, config["num_key_value_heads"] * width
+    key_value = (f"{source}.k_proj", f"{source}.v_proj")
+    return {
+        **dense(f"{target}/query", (f"{source}.q_proj",), (query, size), bias=biased),
+        **dense(f"{target}/key_value", key_value, (key, size), bias=biased),
+        **dense(f"{target}/output", (f"{source}.o_proj",), (size, query), bias=biased),
+        **norm(f"{target}/query_norm", f"{source}.q_norm", width, bias=False),
+        **norm(f"{target}/key_norm", f"{source}.k_norm", width, bias=False),
+    }

@@ -1,0 +1,101 @@
+"""Where a model's files lie: a local directory, a directory of any fsspec URL, or a name on the Hugging Face hub.
+
+What is not local is copied once, and only what a model needs: configuration, weights that are no pickle, vocabulary.
+"""
+
+import functools
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
+SMALL = (".json", ".txt", ".model")
+WEIGHTS = (".safetensors", ".msgpack")  # the first kind that is there
+
+
+def local_directory(model: str) -> str:
+    """The local directory of a model: a directory, a URL such as gs://bucket/model, or organisation/name[@revision].
+
+    Raises FileNotFoundError where there is none, or it cannot be fetched, saying why.
+    """
+    if "://" in model:
+        return _copied(model)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return str(path)
+    if found := HUB_NAME.fullmatch(model):
+        return _from_hub(found["name"], found["revision"])
+    raise FileNotFoundError(f"{model} is neither a directory nor a name on the Hugging Face hub (organisation/name)")
+
+
+def needed(names: list[str]) -> list[str]:
+    """Of a repository's files, those that a model is loaded from: relative paths with /, at most one folder deep."""
+    near = [name for name in names if name.count("/") <= 1 and not name.startswith((".", "onnx/", "openvino/"))]
+    wanted = [name for name in near if name.endswith(SMALL)]
+    for kind in WEIGHTS:
+        if at_top := [name for name in near if name.endswith(kind) and "/" not in name]:
+            whole = [name for name in at_top if name in ("model.safetensors", "flax_model.msgpack")]
+            wanted += whole or at_top
+            break
+    return sorted(wanted + [name for name in near if name.endswith(WEIGHTS[0]) and "/" in name])
+
+
+@functools.lru_cache(maxsize=8)
+def _from_hub(name: str, revision: str | None) -> str:
+    import huggingface_hub
+
+    try:
+        files = needed(huggingface_hub.HfApi().list_repo_files(name, revision=revision))
+        return huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=files)
+    except Exception as error:  # the hub's errors, the network's, those of its HTTP library
+        try:
+            return huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True)
+        except Exception:
+            raise FileNotFoundError(
+                f"{name} is no directory here and could not be fetched from the Hugging Face hub "
+                f"({type(error).__name__}: {error}): download it elsewhere and name its directory"
+            ) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _copied(url: str) -> str:
+    import fsspec
+
+    system, root = fsspec.core.url_to_fs(url)
+    root = root.rstrip("/")
+    found = system.find(root, maxdepth=2, detail=True)
+    names = needed([path[len(root) + 1 :] for path in found])
+    if not names:
+        raise FileNotFoundError(f"{url} holds no model")
+    entries = [found[f"{root}/{name}"] for name in names]
+    state = [(name, entry.get("size"), str(_version(entry))) for name, entry in zip(names, entries)]
+    target = _cache() / hashlib.blake2b(repr((url, state)).encode(), digest_size=16).hexdigest()
+    if target.is_dir():
+        return str(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
+        for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
+            system.get_file(f"{root}/{name}", str(folder / name))
+        try:
+            folder.rename(target)
+        except OSError:  # another process was first
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return str(target)
+
+
+def _version(entry: dict) -> object:
+    """What changes when a remote file does, as far as its file system tells."""
+    return next((entry[key] for key in ("etag", "ETag", "md5Hash", "mtime", "updated") if entry.get(key)), None)
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "sluice" / "models"

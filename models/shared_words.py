@@ -1,0 +1,97 @@
+"""Word n-grams that texts share with benchmark items, as GPT-3's decontamination looks for them (arXiv 2005.14165, C).
+
+Words are runs of letters and digits in lower case (NFKC, casefolded), so case, punctuation and white space make no
+difference. An item shorter than n words is looked for as a whole if it has at least `shortest` words.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+WORD = re.compile(r"[^\W_]+")
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+# Words whose numbers are remembered; more are forgotten together.
+REMEMBERED = 1 << 20
+
+
+def words(text: str) -> list[str]:
+    """The normalised words of a text."""
+    if text.isascii():
+        return WORD.findall(text.lower())
+    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def digest(run: Sequence[str]) -> bytes:
+    """16 bytes that stand for consecutive words."""
+    return hashlib.blake2b(" ".join(run).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class Numbers:
+    """A number for each word, the same everywhere: 8 bytes of its hash."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def of(self, run: Sequence[str]) -> np.ndarray:
+        """uint64 [n]."""
+        known = self._known
+        if len(known) > REMEMBERED:
+            known.clear()
+        found = np.empty(len(run), np.uint64)
+        for place, word in enumerate(run):
+            number = known.get(word)
+            if number is None:
+                data = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+                number = known[word] = int.from_bytes(data, "little")
+            found[place] = number
+        return found
+
+
+def rolling(numbers: np.ndarray, n: int) -> np.ndarray:
+    """uint64 [m] -> uint64 [m - n + 1]: a hash of each n consecutive numbers (a polynomial modulo 2**64)."""
+    count = len(numbers) - n + 1
+    if count < 1:
+        return np.empty(0, np.uint64)
+    found = np.zeros(count, np.uint64)
+    with np.errstate(over="ignore"):
+        for place in range(n):
+            found = found * _BASE + numbers[place : place + count]
+    return found
+
+
+class Index:
+    """The n-grams of benchmark items (their texts); `skipped` are those too short to be looked for."""
+
+    def __init__(self, texts: Sequence[str], *, n: int, shortest: int):
+        self.skipped: list[int] = []
+        self._numbers = Numbers()
+        self._items: dict[bytes, list[int]] = {}
+        hashes: dict[int, list[np.ndarray]] = {}
+        for item, text in enumerate(texts):
+            found = words(text)
+            length = min(n, len(found))
+            if length < shortest:
+                self.skipped.append(item)
+                continue
+            hashes.setdefault(length, []).append(rolling(self._numbers.of(found), length))
+            for start in range(len(found) - length + 1):
+                held = self._items.setdefault(digest(found[start : start + length]), [])
+                if not held or held[-1] != item:
+                    held.append(item)
+        self._hashes = {length: np.unique(np.concatenate(blocks)) for length, blocks in hashes.items()}
+
+    def matches(self, text: str) -> list[int]:
+        """The items that share an n-gram with a text, in order."""
+        found = words(text)
+        numbers = self._numbers.of(found)
+        items: set[int] = set()
+        for length, known in self._hashes.items():
+            hashes = rolling(numbers, length)
+            near = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+            for start in np.flatnonzero(known[near] == hashes):
+                # A hash may agree by chance; these 16 bytes do not.
+                items.update(self._items.get(digest(found[start : start + length]), ()))
+        return sorted(items)

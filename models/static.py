@@ -1,0 +1,251 @@
+"""Token tables: a text's vector is the mean of its tokens' rows. Tens of thousands of texts a second on one core.
+
+The format and the arithmetic are model2vec's (github.com/MinishLab/model2vec): a directory of config.json with the
+model_type "model2vec", model.safetensors with `embeddings` [rows, d] and, of vocabularies that were quantised,
+`mapping` [tokens] (a token's row) and `weights` [tokens], and tokenizer.json. A text is cut at
+max_tokens times the median token's characters and then at max_tokens, unknown tokens are dropped, the rest averaged.
+`sluice distill` makes such a directory out of any other embedder (models/distill.py).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from sluice.models import checkpoints, tensors
+from sluice.models.embedder import Embedded
+from sluice.models.embedder_config import Counters, EmbedderConfig
+from sluice.models.tokenizers import chosen, words
+from sluice.models.tokenizers.threads import by_batches
+
+DEFAULT_MAX_TOKENS = 512  # model2vec's, where config.json has no max_length
+# Fields of an EmbedderConfig that mean nothing here, with the values that ask for nothing
+UNUSED: dict[str, tuple[Any, ...]] = {
+    "pooling": ("auto", "mean"),
+    "dtype": ("auto", "float32"),
+    "convention": ("auto",),
+    "prompt": (None, ""),
+    "prompt_name": (None,),
+    "layers": (None,),
+    "long_documents": ("truncate",),
+}
+
+
+class StaticEmbedder:
+    """An embedder without a network: what models.embedder.Embedder does, under the same names.
+
+    `dimension` of the vectors. A text without known tokens gets the direction of the mean of all rows.
+    """
+
+    def __init__(self, config: EmbedderConfig, directory: str, *, weights: bool = True) -> None:
+        for name, values in UNUSED.items():
+            if getattr(config, name) not in values:
+                raise ValueError(
+                    f"{config.model} is a token table: {name}={getattr(config, name)!r} means nothing to it"
+                )
+        self._model, self._directory = config.model, directory
+        description = checkpoints.read_config(directory)
+        limit = description.get("max_length", DEFAULT_MAX_TOKENS)
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise ValueError(f"{directory}: max_length {limit!r} of {checkpoints.CONFIG} is no number of tokens")
+        self._max_tokens = config.max_tokens if limit is None else min(config.max_tokens, limit)
+        if not (Path(directory) / "tokenizer.json").is_file():
+            raise FileNotFoundError(f"{directory} has no tokenizer: looked for tokenizer.json")
+        self._tokenizer_module: ModuleType = chosen.kind(directory)
+        self._tokenizer = self._tokenizer_module.load(directory)
+        vocabulary, self._unknown = _vocabulary(Path(directory) / "tokenizer.json")
+        self._most_characters = self._max_tokens * int(np.median([len(token) for token in vocabulary]))
+        stored = tensors.open_tensors(directory)
+        width = _width(directory, stored, vocabulary)
+        if config.dimensions is not None and config.dimensions > width:
+            raise ValueError(f"dimensions {config.dimensions}: the model's vectors have {width}")
+        self.dimension: int = config.dimensions or width
+        self._table: np.ndarray | None = None
+        if weights:
+            ids = max(vocabulary.values()) + 1
+            self._table = np.ascontiguousarray(_read(directory, stored, ids)[:, : self.dimension])
+            self._nothing = _of_nothing(self._table)
+        self.counters = Counters()
+
+    @property
+    def dtype(self) -> str:
+        """Of the arithmetic, whatever the table is stored as."""
+        return "float32"
+
+    def recipe(self) -> dict[str, Any]:
+        """JSON-able: equal recipes give equal vectors (within rounding)."""
+        files = (checkpoints.CONFIG, *tensors.weight_files(self._directory), *self._tokenizer_module.FILES)
+        return {
+            "family": "static",
+            "model_digest": checkpoints.digest(self._directory, files),
+            "dimension": self.dimension,
+            "pooling": [{"kind": "pool", "modes": ["mean"]}],
+            "max_tokens": self._max_tokens,
+            "normalisation": "l2",
+            "dtype": self.dtype,
+            "tokenizer": self._tokenizer.recipe(),
+        }
+
+    def count_tokens(self, texts: Sequence[str]) -> np.ndarray:
+        """int32 [n]: tokens of each WHOLE text, unknown ones too."""
+        return self._tokenizer.count(texts)
+
+    def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int32 ids of each text whose rows are averaged: cut at max_tokens, then without unknown ones."""
+        found: list[np.ndarray] = []
+        for ids, ends, _ in by_batches(self._tokens, self._cut(texts)):
+            found += np.split(ids, ends[:-1])
+        return found
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, dimension], rows of unit length in the order of the texts; a row depends on its text alone.
+
+        Raises ValueError, naming the first, for texts whose rows add up to nothing.
+        """
+        vectors, valid = self.try_embed(texts)
+        if not valid.all():
+            bad = np.flatnonzero(~valid)
+            first = texts[int(bad[0])][:80]
+            raise ValueError(f"{self._model} gives {len(bad)} of {len(texts)} texts no vector, the first: {first!r}")
+        return vectors
+
+    def try_embed(self, texts: Sequence[str], *, tokens: np.ndarray | None = None) -> Embedded:
+        """As embed; texts whose rows add up to nothing are told apart instead of raising.
+
+        tokens: of each whole text as count_tokens has them, where they are known; otherwise those of truncated texts
+        are counted.
+        """
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        valid = np.zeros(len(texts), bool)
+        seen = np.zeros(len(texts), np.int64)
+        start = 0
+        for block in by_batches(self._block, self._cut(texts)):
+            stop = start + len(block[0])
+            vectors[start:stop], valid[start:stop], seen[start:stop] = block[:3]
+            self.counters.tokens += block[3]
+            start = stop
+        # Of a text of max_tokens or more, or too many characters, some tokens may not have been seen.
+        long = [i for i, text in enumerate(texts) if len(text) > self._most_characters or seen[i] >= self._max_tokens]
+        if long:
+            whole = self.count_tokens([texts[i] for i in long]) if tokens is None else np.asarray(tokens)[long]
+            cut = np.maximum(whole - seen[long], 0)
+            self.counters.truncated += int((cut > 0).sum())
+            self.counters.tokens_cut += int(cut.sum())
+        self.counters.documents += len(texts)
+        self.counters.without_vector += int((~valid).sum())
+        return Embedded(vectors, valid)
+
+    def embed_ids(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """float32 [B, dimension] of token ids int32 [B, L], right padded, of which the first lengths [B] are valid."""
+        valid = np.arange(ids.shape[1])[None, :] < lengths[:, None]
+        if self._unknown is not None:
+            valid &= ids != self._unknown
+        return self._average(ids[valid].astype(np.int32), np.cumsum(valid.sum(axis=1)))[0]
+
+    def hidden_states(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """float32 [B, L, dimension]: each token's row."""
+        return self._rows[ids]
+
+    def layer_angles(self, texts: Sequence[str]) -> np.ndarray:
+        """Raises ValueError: there are no layers."""
+        raise ValueError(f"{self._model} is a token table: it has no layers")
+
+    @property
+    def _rows(self) -> np.ndarray:
+        if self._table is None:
+            raise ValueError("this embedder was made to be described, without weights")
+        return self._table
+
+    def _cut(self, texts: Sequence[str]) -> Any:
+        return (text[: self._most_characters] for text in texts)
+
+    def _block(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Vectors [n, d], whether there is one [n], tokens [n] with unknown ones, and those averaged in all."""
+        ids, ends, seen = self._tokens(texts)
+        return *self._average(ids, ends), seen, len(ids)
+
+    def _tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Known ids of the texts, int32; where each text's end, int64 [n]; tokens [n], unknown ones too."""
+        if isinstance(self._tokenizer, words.WordTokenizer):
+            ids, ends = self._tokenizer.flat(texts)
+            counts = np.diff(ends, prepend=0)
+            if counts.max(initial=0) > self._max_tokens:
+                position = np.arange(len(ids)) - np.repeat(ends - counts, counts)
+                ids, counts = ids[position < self._max_tokens], np.minimum(counts, self._max_tokens)
+        else:
+            rows, _ = self._tokenizer.tokenize(texts, max_tokens=self._max_tokens, special=False)
+            ids = np.concatenate([np.zeros(0, np.int32), *rows])
+            counts = np.fromiter(map(len, rows), np.int64, len(rows))
+        ends = np.cumsum(counts)
+        if self._unknown is not None:
+            known = ids != self._unknown
+            if not known.all():
+                ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])[ends]
+                ids = ids[known]
+        return ids, ends, counts
+
+    def _average(self, ids: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors float32 [n, d] and whether there is one [n]; the rows of a text are added in their order."""
+        from scipy.sparse import csr_array
+
+        starts = np.concatenate([np.zeros(1, np.int64), ends])
+        # Faster than gathering rows and adding them up, and the order does not depend on the batch.
+        chosen_rows = csr_array((np.ones(len(ids), np.float32), ids, starts), shape=(len(ends), len(self._rows)))
+        sums = chosen_rows @ self._rows
+        sums[starts[1:] == starts[:-1]] = self._nothing
+        norms = np.sqrt(np.einsum("nd,nd->n", sums, sums))
+        valid = norms > 0
+        sums /= np.where(valid, norms, 1)[:, None]
+        return sums, valid
+
+
+def _vocabulary(path: Path) -> tuple[dict[str, int], int | None]:
+    """Ids of all tokens of a tokenizer.json, added ones too, and the id of the unknown one."""
+    from tokenizers import Tokenizer
+
+    vocabulary: dict[str, int] = Tokenizer.from_file(str(path)).get_vocab()
+    model = json.loads(path.read_text(encoding="utf-8"))["model"]
+    return vocabulary, vocabulary.get(model.get("unk_token")) if "unk_token" in model else model.get("unk_id")
+
+
+def _width(directory: str, stored: dict[str, tensors.Tensor], vocabulary: dict[str, int]) -> int:
+    """How long the rows are. Raises ValueError for tensors that are missing, not known, or do not fit each other."""
+    if "embeddings" not in stored or stored.keys() - {"embeddings", "weights", "mapping"}:
+        found = ", ".join(sorted(stored))
+        raise ValueError(f"{directory} holds {found}: a token table has embeddings, and may have weights and mapping")
+    shape, ids = stored["embeddings"].shape, max(vocabulary.values()) + 1
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"{directory}: embeddings is {shape}, not rows of numbers")
+    if "mapping" not in stored and (shape[0] != len(vocabulary) or ids > shape[0]):
+        raise ValueError(
+            f"{directory}: {shape[0]} rows of embeddings for {len(vocabulary)} tokens with ids below {ids}"
+        )
+    for name in ("weights", "mapping"):
+        if name in stored and (len(stored[name].shape) != 1 or stored[name].shape[0] < ids):
+            raise ValueError(f"{directory}: {name} is {stored[name].shape} for token ids below {ids}")
+    return shape[1]
+
+
+def _read(directory: str, stored: dict[str, tensors.Tensor], ids: int) -> np.ndarray:
+    """float32 [ids, d]: what each token adds to a text. Raises ValueError for rows that are not there or not finite."""
+    table = stored["embeddings"].read().astype(np.float32)
+    if "mapping" in stored:
+        mapping = stored["mapping"].read()
+        if mapping.dtype.kind not in "iu" or mapping.min() < 0 or mapping.max() >= len(table):
+            raise ValueError(f"{directory}: mapping names rows that embeddings does not have")
+        table = table[mapping]
+    table = table[:ids]
+    if "weights" in stored:
+        table = table * stored["weights"].read()[:ids, None].astype(np.float32)
+    if len(bad := np.flatnonzero(~np.isfinite(table).all(axis=1))):
+        raise ValueError(f"{directory}: {len(bad)} tokens have rows that are not finite, the first: {bad[0]}")
+    return table
+
+
+def _of_nothing(table: np.ndarray) -> np.ndarray:
+    """float32 [d], not zero: what stands for a text without known tokens."""
+    mean = table.mean(axis=0, dtype=np.float64)
+    return (mean if mean.any() else np.eye(1, table.shape[1])[0]).astype(np.float32)

@@ -1,0 +1,63 @@
+"""The tokenizer of a model directory, chosen by the files that are there.
+
+BERT's WordPiece, and SentencePiece models without a tokenizer.json, run in TensorFlow Text; everything else, byte-level
+BPE for one, in the tokenizers library, whose tokenizer.json is the last word where there is one. Token tables with
+BERT's rules have the fastest one, words.py.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from sluice.models import checkpoints
+
+
+class Tokenizer(Protocol):
+    """`size`: ids of the ordinary vocabulary are below it. `before`, `after`: the special tokens around a text."""
+
+    size: int
+    before: list[int]
+    after: list[int]
+
+    def recipe(self) -> dict[str, Any]: ...
+
+    def count(self, texts: Sequence[str]) -> np.ndarray: ...
+
+    def tokenize(
+        self, texts: Sequence[str], *, max_tokens: int, special: bool = True
+    ) -> tuple[list[np.ndarray], np.ndarray]: ...
+
+
+def kind(directory: str) -> ModuleType:
+    """The module that reads a directory's tokenizer. Raises FileNotFoundError naming the files looked for."""
+    from sluice.models.tokenizers import sentencepiece, tokenizer_json, wordpiece, words
+
+    folder = Path(directory)
+    if is_table(directory) and words.suits(directory):
+        return words
+    if (folder / "tokenizer.json").is_file():
+        if not wordpiece.differences(folder / "tokenizer.json"):
+            return wordpiece
+        return tokenizer_json
+    if any((folder / name).is_file() for name in sentencepiece.MODELS):
+        return sentencepiece
+    if (folder / "vocab.txt").is_file():
+        return wordpiece
+    if (folder / "vocab.json").is_file():
+        return tokenizer_json
+    looked = ", ".join(("tokenizer.json", *sentencepiece.MODELS, "vocab.txt", "vocab.json with merges.txt"))
+    raise FileNotFoundError(f"{directory} has no tokenizer: looked for {looked}")
+
+
+def is_table(directory: str) -> bool:
+    """Whether a model directory holds a token table in model2vec's format, whose texts get no special tokens."""
+    path = Path(directory) / checkpoints.CONFIG
+    return path.is_file() and checkpoints.read_config(directory).get("model_type") == "model2vec"
+
+
+def load(directory: str) -> Tokenizer:
+    """The tokenizer of a model directory. Raises FileNotFoundError and ValueError as its kind does."""
+    return kind(directory).load(directory)

@@ -1,0 +1,40 @@
+"""cap and balance: no source or cluster too large."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sluice.pipelines.grouping import Grouped
+from sluice.pipelines.step import Cut, only_targets
+from sluice.pipelines.work import Stage, Work
+
+
+class Cap(Grouped):
+    """At most so many documents (or tokens) of every group; what comes later in a group's order goes.
+
+    most: of each group, exactly, or the longest prefix of its order within so many tokens. Kept sets are nested in it.
+    """
+
+    step: Literal["cap"] = "cap"
+    most: int = Field(ge=1)
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        work.threshold = self.most
+        yield from super().stages(work)
+
+
+class Balance(Grouped):
+    """A target for the corpus, shared out evenly: one cap for all groups, as low as the target asks (arXiv 2405.15613).
+
+    A group smaller than the cap keeps everything; the ones it leaves over go at random to the others. With two groups
+    the same is done inside each outer group. Kept sets are nested in the target.
+    """
+
+    step: Literal["balance"] = "balance"
+    cut: Cut
+
+    @model_validator(mode="after")
+    def _targets(self) -> "Balance":
+        only_targets(self.step, self.cut)
+        return self

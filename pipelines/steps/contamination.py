@@ -1,0 +1,126 @@
+"""contamination: documents that hold benchmark items."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sluice.models.vectors import COARSE
+from sluice.pipelines.items import absolute_paths, check_dimension, check_items, details_of_items, item_of
+from sluice.pipelines.step import Cut, Step
+from sluice.pipelines.work import Stage, Work
+from sluice.transforms.contamination import ContaminationScores, FindItems, Search, WriteMatches
+from sluice.transforms.items import Items, ReadItems
+from sluice.transforms.semdedup import scale_for
+
+if TYPE_CHECKING:
+    from sluice.pipelines.finished import Finished
+    from sluice.pipelines.stages import Run
+    from sluice.transforms.views import AuditedStep
+
+
+class Contamination(Step):
+    """Documents that share `ngram` consecutive words with a benchmark item, or are too similar to one, go.
+
+    benchmarks: files of items, JSON lines as a rule; text, id and vector are fields of their records (without an id it
+    is the place; a vector only where the documents' are given too). Words as GPT-3 compares them (arXiv 2005.14165):
+    case, punctuation and white space make no difference; an item of fewer than ngram words is looked for as a whole if
+    it has at least `shortest`. ngram null: no words are compared. cut: a threshold (or eps) on the cosine; without one
+    nothing is embedded for this step.
+    """
+
+    step: Literal["contamination"] = "contamination"
+    benchmarks: tuple[str, ...] = Field(min_length=1)
+    text: str | None = "text"
+    id: str | None = None
+    vector: str | None = None
+    ngram: int | None = Field(default=13, ge=2, le=1000)
+    shortest: int = Field(default=8, ge=1)
+    cut: Cut | None = None
+
+    _absolute = field_validator("benchmarks")(absolute_paths)
+
+    @model_validator(mode="after")
+    def _something(self) -> "Contamination":
+        if self.ngram is None and self.cut is None:
+            raise ValueError("contamination compares nothing: give ngram, or a threshold, or both")
+        if self.ngram is None and self.shortest != 8:
+            raise ValueError("shortest is given, and no words are compared (ngram is null)")
+        if self.ngram is not None and self.shortest > self.ngram:
+            raise ValueError(f"shortest {self.shortest} is above ngram {self.ngram}")
+        if self.ngram is not None and self.text is None:
+            raise ValueError("the words of items without text cannot be compared: give text, or ngram null")
+        if self.cut is not None and self.cut.limit is None:
+            raise ValueError("contamination takes a threshold or eps: how similar is too similar")
+        if self.cut is not None and not -1 <= (self.cut.limit or 0) <= 1:
+            raise ValueError(f"a contamination threshold is a cosine from -1 to 1, not {self.cut.limit}")
+        if self.cut is None and self.vector is not None:
+            raise ValueError("vector is given, and nothing is compared by vectors (there is no threshold)")
+        return self
+
+    @property
+    def needs_vectors(self) -> bool:  # type: ignore[override]
+        return self.cut is not None
+
+    @property
+    def needs_texts(self) -> bool:  # type: ignore[override]
+        return self.ngram is not None
+
+    @property
+    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("items", "matches", "scores", "keep")
+
+    @property
+    def items(self) -> Items:
+        return Items(self.benchmarks, self.text, self.id, self.vector)
+
+    def check(self, run: "Run") -> None:
+        check_items(self.items, run, by_vectors=self.needs_vectors)
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        limit = None if self.cut is None else self.cut.limit
+        scale = scale_for(None if limit is None else float(limit)) if limit is not None else COARSE
+        search = Search(self.ngram, self.shortest, None if limit is None else int(limit * scale**2 // 1), scale)
+        embedder = work.run.embedder if self.needs_vectors else None
+        made = work.run.embedding_recipe if self.needs_vectors else None
+        items = work.artifact("items", [self.items.digest(), made])
+        read = ReadItems(self.items, items, embedder, embed=self.needs_vectors)
+        yield work.stage("items", items, read)
+        if self.needs_vectors:
+            check_dimension(work.name, items, work.embeddings)
+        embeddings = work.embeddings if self.needs_vectors else None
+        matches = work.artifact("matches", asdict(search), items, work.documents, embeddings, work.before)
+        found = work.artifact("found", asdict(search), items, work.documents, embeddings, work.before)
+        write = WriteMatches(
+            matches,
+            items,
+            search,
+            documents=work.documents,
+            embeddings=embeddings,
+            keep=work.before,
+            fields=work.run.fields,
+            on_unreadable=work.run.recipe.input.unreadable,
+        )
+        find = FindItems(work.inventory, write, found, work.units, work.seed)
+        yield Stage(f"{work.name}/matches", (found, matches), find)
+        work.scale = scale**2
+        work.threshold = scale**2 if search.limit is None else search.limit
+        scores = work.artifact("scores", asdict(self.guard), matches)
+        yield work.score_units(ContaminationScores(scores, work.documents, work.before, self.guard, matches, search))
+
+    def notes(self, totals: dict[str, Any]) -> list[str]:
+        lines = []
+        if self.ngram is not None:
+            lines.append(f"{totals['overlapping']:,} documents share {self.ngram} words with a benchmark item.")
+        if self.cut is not None:
+            rest = totals["similar"] - totals["overlapping_and_similar"]
+            more = " more" if self.ngram is not None else ""
+            lines.append(f"{rest:,}{more} are more similar to one than {self.cut.limit}.")
+        return [" ".join(lines)]
+
+    def details(self, step: "AuditedStep") -> dict[str, Any]:
+        return details_of_items(step.scores.url)
+
+    def matched(self, run: "Finished", name: str, row: dict[str, Any]) -> dict[str, Any] | None:
+        return None if row["item"] is None else item_of(run, name, row["item"])

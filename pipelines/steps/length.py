@@ -1,0 +1,46 @@
+"""length: the longest documents."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import model_validator
+
+from sluice.pipelines.step import Cut, Step
+from sluice.pipelines.work import Stage, Work
+from sluice.transforms.lengths import LengthScores
+
+
+class Length(Step):
+    """The longest documents go: Brevity is the soul of wit (arXiv 2407.00434), made for files of code.
+
+    by: tokens, or characters where nothing counts tokens. The cut is a ratio, tokens, or a threshold: the greatest
+    length that stays. A document whose tokens are not known stays.
+    """
+
+    step: Literal["length"] = "length"
+    by: Literal["tokens", "characters"] = "tokens"
+    cut: Cut
+
+    @model_validator(mode="after")
+    def _lengths(self) -> "Length":
+        if self.cut.eps is not None:
+            raise ValueError("length takes a ratio, tokens or a threshold; eps is for similarities")
+        if self.cut.threshold is not None and not 0 <= self.cut.threshold < 2**32:
+            raise ValueError(f"a length threshold is a number of {self.by}, not {self.cut.threshold}")
+        return self
+
+    @property
+    def needs_tokens(self) -> bool:
+        return self.by == "tokens" or super().needs_tokens
+
+    @property
+    def needs_texts(self) -> bool:  # type: ignore[override]
+        return self.by == "characters"
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        scores = work.artifact("scores", [self.by, asdict(self.guard)], work.documents, work.before)
+        if self.cut.threshold is not None:
+            # A whole number is above a threshold just when it is above its floor.
+            work.threshold = int(self.cut.threshold // 1)
+        yield work.score_units(LengthScores(scores, work.documents, work.before, self.guard, self.by))

@@ -1,0 +1,98 @@
+"""minhash: documents that share many of their shingles."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, replace
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from sluice.models.minhash import PRESETS, Scheme
+from sluice.pipelines.step import ColumnOrder, SourceOrder, Step, to_order
+from sluice.pipelines.work import Stage, Work
+from sluice.transforms import components
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.bands import Bands
+from sluice.transforms.components import NameComponents, NotConverged, ShortenLinks, unchanged
+from sluice.transforms.links import LinkBands
+from sluice.transforms.signatures import Sign
+from sluice.transforms.simple_scores import ExactScores
+from sluice.transforms.texts import Texts
+from sluice.transforms.verify import Verification
+
+MOST_VALUES = 4096
+# Large-star and small-star take about log2 of the longest chain; half of these are enough for any corpus.
+MOST_ROUNDS = 40
+
+
+class MinHash(Step):
+    """Near-duplicates by MinHash and banding (Broder 1997): of documents that equal bands connect, all but one go.
+
+    preset: datatrove (14 bands of 8 rows over 5 words), nemo (20 of 13 over 24 characters) or slimpajama (9 of 13 over
+    6 characters); bands, rows and width change it. verify: only documents whose shingles have at least this Jaccard
+    similarity with the first of a band they share are connected. order: which document of a group stays.
+    """
+
+    needs_texts: ClassVar[bool] = True
+    names_neighbours: ClassVar[bool] = True
+    folders: ClassVar[tuple[str, ...]] = ("signatures", "links", "components", "copies", "scores", "keep")
+
+    step: Literal["minhash"] = "minhash"
+    preset: Literal["datatrove", "nemo", "slimpajama"] = "datatrove"
+    bands: int | None = Field(default=None, ge=1, le=MOST_VALUES)
+    rows: int | None = Field(default=None, ge=1, le=MOST_VALUES)
+    width: int | None = Field(default=None, ge=1, le=1000)
+    verify: Decimal | None = Field(default=None, gt=0, le=1)
+    order: Literal["random"] | ColumnOrder | SourceOrder = "random"
+
+    @model_validator(mode="after")
+    def _affordable(self) -> "MinHash":
+        scheme = self.scheme
+        if scheme.bands * scheme.rows > MOST_VALUES:
+            raise ValueError(f"minhash: {scheme.bands} bands of {scheme.rows} rows are more than {MOST_VALUES} values")
+        return self
+
+    @property
+    def scheme(self) -> Scheme:
+        """The preset with what the recipe changed."""
+        preset = PRESETS[self.preset]
+        shingling = replace(preset.shingling, width=self.width or preset.shingling.width)
+        return Scheme(shingling, self.bands or preset.bands, self.rows or preset.rows)
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        scheme, documents = self.scheme, work.documents
+        texts = Texts(documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
+        signatures = work.artifact("signatures", [asdict(scheme), self.verify is not None], documents, work.before)
+        sets = self.verify is not None
+        yield work.stage(
+            "signatures", signatures, Sign(work.inventory, texts, signatures, scheme, work.seed, work.units, sets)
+        )
+        verification = None if self.verify is None else Verification(documents, signatures, self.verify)
+        links = work.artifact("links", str(self.verify), signatures)
+        bands = Bands(documents, signatures, scheme.bands, work.seed)
+        signed = signatures.manifest["totals"]["signed"]
+        yield work.stage("links", links, LinkBands(work.inventory, bands, links, work.units, signed, verification))
+        few = links.manifest["totals"]["edges"] <= components.FEW
+        if not few:
+            links = yield from self._rounds(work, links)
+        named = work.artifact("components", None, links)
+        yield work.stage(
+            "components", named, NameComponents(work.inventory, documents, links, named, work.units, join=few)
+        )
+        copies, stage = work.find_copies(named, "component", to_order(self.order))
+        yield stage
+        scores = work.artifact("scores", asdict(self.guard), copies)
+        work.threshold = 0
+        yield work.score_units(ExactScores(scores, documents, work.before, self.guard, copies))
+
+    def _rounds(self, work: Work, links: Artifact) -> Generator[Stage, None, Artifact]:
+        """Rounds until nothing changes; returns the last one's links, which are stars."""
+        for number in range(1, MOST_ROUNDS + 1):
+            folder, before = f"round-{number}", links.manifest["totals"]
+            shorter = work.artifact(folder, None, links)
+            round_ = ShortenLinks(work.inventory, links, shorter, work.units, before["edges"])
+            yield work.stage(folder, shorter, round_)
+            if unchanged(before, shorter.manifest["totals"]):
+                return shorter
+            links = shorter
+        raise NotConverged(f"step {work.name}: links still change after {MOST_ROUNDS} rounds")

@@ -1,0 +1,73 @@
+"""quality: text of low quality by simple rules about its lines."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sluice.models import quality
+from sluice.pipelines.step import Cut, Step, only_targets
+from sluice.pipelines.work import Stage, Work
+from sluice.transforms.quality import FindWeights, LowQualityFirst, ScoreTexts, Validation, WriteTextScores
+from sluice.transforms.texts import Texts
+from sluice.transforms.views import AuditedStep
+
+# Learning takes about 60 times that much memory.
+MOST_BYTES = 40_000_000
+
+
+class Quality(Step):
+    """Documents of poor text go: those whose lines satisfy the fewest of ten rules, by weight (arXiv 2405.01582).
+
+    weights: by rule, as {terminal_punctuation: 1, ...}, or `learn`: from a byte-level n-gram model trained on about
+    `sample` of the documents still in and the first `sample_bytes` of each.
+    """
+
+    needs_texts: ClassVar[bool] = True
+
+    step: Literal["quality"] = "quality"
+    weights: dict[str, float] | Literal["learn"] = "learn"
+    sample: int = Field(default=5000, ge=2, le=200_000)
+    sample_bytes: int = Field(default=4000, ge=100, le=100_000)
+    cut: Cut
+
+    @field_validator("weights")
+    @classmethod
+    def _rules(cls, value: Any) -> Any:
+        if value != "learn":
+            quality.whole_weights(value)
+        return value
+
+    @model_validator(mode="after")
+    def _targets(self) -> "Quality":
+        only_targets(self.step, self.cut)
+        if self.sample * self.sample_bytes > MOST_BYTES:
+            raise ValueError(
+                f"quality: a sample of {self.sample:,} documents of {self.sample_bytes:,} bytes is more than a worker "
+                f"learns from ({MOST_BYTES:,} bytes)"
+            )
+        return self
+
+    @property
+    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("weights", "scores", "keep") if self.weights == "learn" else ("scores", "keep")
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        texts = Texts(work.documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
+        weights = self.weights
+        if weights == "learn":
+            validation = Validation(self.sample, self.sample_bytes, work.alive, work.seed)
+            learnt = work.artifact("weights", asdict(validation), work.documents, work.before)
+            yield work.stage("weights", learnt, FindWeights(work.inventory, texts, learnt, validation, work.units))
+            weights = learnt.manifest["totals"]["weights"]
+        assert isinstance(weights, dict), weights
+        whole = quality.whole_weights(weights)
+        work.scale = quality.SCALE
+        work.scores = work.artifact("scores", [whole, asdict(self.guard)], work.documents, work.before)
+        write = WriteTextScores(work.scores, texts, self.guard, LowQualityFirst(whole))
+        config = {"weights": {name: weights.get(name, 0) for name in quality.RULES}}
+        yield work.stage("scores", work.scores, ScoreTexts(work.inventory, write, work.units, config))
+
+    def details(self, step: AuditedStep) -> dict[str, Any] | None:
+        return {"weights": step.scores.manifest["config"]["weights"]}

@@ -1,0 +1,149 @@
+"""reference: what earlier runs already hold."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sluice.pipelines.items import absolute_paths
+from sluice.pipelines.step import Cut, Step
+from sluice.pipelines.work import Stage, Work
+from sluice.transforms.adopted import AdoptCentroids, UnfitCentroids, check_embedding, content_digest
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.centroids import Members
+from sluice.transforms.clusters import AssignClusters
+from sluice.transforms.order import Order
+from sluice.transforms.reference import COLUMNS, ScoreReference, Sides
+from sluice.transforms.semdedup import scale_for
+
+if TYPE_CHECKING:
+    from sluice.pipelines.finished import Finished
+    from sluice.pipelines.stages import Run
+
+
+class Reference(Step):
+    """Documents that earlier runs hold already: those too similar to one that such a run kept.
+
+    runs: directories of finished runs over vectors of the same embedder. Clusters are those of the first one's last
+    step over clusters; as in SemDeDup (arXiv 2303.09540), documents are compared within clusters. bin_bytes: the most
+    vectors of each side that a worker holds at a time. `sluice explain` names the run and the document in it.
+    """
+
+    needs_vectors: ClassVar[bool] = True
+
+    step: Literal["reference"] = "reference"
+    runs: tuple[str, ...] = Field(min_length=1)
+    bin_bytes: int = Field(default=256 << 20, ge=1)
+    cut: Cut
+
+    @property
+    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
+        earlier = (f"run-{number}/clusters" for number in range(1, len(self.runs) + 1))
+        return ("centroids", *earlier, "clusters", "scores", "keep")
+
+    @field_validator("runs")
+    @classmethod
+    def _absolute(cls, runs: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(run.rstrip("/") for run in absolute_paths(runs))
+
+    @model_validator(mode="after")
+    def _cosine(self) -> "Reference":
+        if len(set(self.runs)) != len(self.runs):
+            raise ValueError(f"runs names one twice: {', '.join(self.runs)}")
+        if self.cut.limit is not None and not -1 <= self.cut.limit <= 1:
+            raise ValueError(f"a reference threshold is a cosine from -1 to 1, not {self.cut.limit}")
+        return self
+
+    def check(self, run: "Run") -> None:
+        if absolute_paths((run.url,))[0] in self.runs:
+            raise ValueError(f"step reference: {run.url} is this run itself")
+        embedder = json.loads(json.dumps(run.embedding_recipe, default=str))
+        check_embedding(find_clusters(open_run(self.runs[0])), embedder)
+        for url in self.runs:
+            _check_embedder(open_run(url), embedder)
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        runs = [open_run(url) for url in self.runs]
+        dimension = work.embeddings.manifest["totals"]["max_dimension"]
+        for run in runs:
+            _check_embedder(run, work.embeddings.manifest["config"]["embedder"], dimension)
+        source = find_clusters(runs[0])
+        centroids = work.artifact("centroids", ["adopted", content_digest(source)])
+        yield work.stage("centroids", centroids, AdoptCentroids(source, centroids))
+        earlier = []
+        for number, run in enumerate(runs, start=1):
+            members = _kept(run)
+            folder = f"run-{number}/clusters"
+            target = work.artifact(folder, None, centroids, members.documents, members.embeddings, members.keep)
+            inventory = run.artifact("inventory")
+            units = inventory.manifest["totals"]["units"]
+            assign = AssignClusters(inventory, members, centroids, target, Order("random"), work.seed, units)
+            yield work.stage(folder, target, assign)
+            earlier.append(target)
+        own = Members(work.documents, work.embeddings, work.before)
+        clusters = work.artifact("clusters", None, centroids, own.documents, own.embeddings, own.keep)
+        assign = AssignClusters(work.inventory, own, centroids, clusters, Order("random"), work.seed, work.units)
+        yield work.stage("clusters", clusters, assign)
+        yield self._score(work, own, clusters, earlier, dimension)
+
+    def _score(self, work: Work, own: Members, clusters: Artifact, earlier: list[Artifact], dimension: int) -> Stage:
+        limit = self.cut.limit
+        scale = scale_for(None if limit is None else float(limit))
+        work.threshold = None if limit is None else int(limit * scale**2 // 1)
+        work.scale = scale**2
+        work.scores = work.artifact("scores", [scale, asdict(self.guard), self.bin_bytes], clusters, *earlier)
+        sides = Sides(clusters, tuple(earlier), dimension, scale)
+        score = ScoreReference(
+            work.inventory, own, sides, work.scores, self.guard, work.units, bin_bytes=self.bin_bytes
+        )
+        return work.stage("scores", work.scores, score)
+
+    def matched(self, run: "Finished", name: str, row: dict[str, Any]) -> dict[str, Any] | None:
+        number, unit, place = (row[column] for column in COLUMNS)
+        if number is None:
+            return None
+        url = self.runs[number]
+        try:
+            found = open_run(url).texts([(unit, place)])[unit, place]
+        except (FileNotFoundError, ValueError) as error:
+            return {"where": url, "id": f"{unit}:{place}", "text": None, "problem": str(error)}
+        return {"where": url, "id": found.id or f"{unit}:{place}", "text": found.text, "problem": found.problem}
+
+
+def open_run(url: str) -> "Finished":
+    # Only here: what reads finished runs knows all steps.
+    from sluice.pipelines.finished import Finished
+
+    return Finished(url)
+
+
+def find_clusters(run: "Finished") -> Artifact:
+    """The centroids that a run's documents were assigned to last. Raises UnfitCentroids where it has none."""
+    for name in reversed(run.steps):
+        if run.clusterings(name):
+            run.artifact(f"steps/{name}/keep")
+            return run.centroids(name)
+        if isinstance(run.options(name), Reference):
+            return run.artifact(f"steps/{name}/centroids")
+    raise UnfitCentroids(
+        f"{run.url} has no step over clusters ({', '.join(run.steps)}), so no centroids to compare documents by"
+    )
+
+
+def _check_embedder(run: "Finished", embedder: dict[str, Any], dimension: int | None = None) -> None:
+    """Raises UnfitCentroids unless a run's vectors were made as `embedder` says (and have so many dimensions)."""
+    manifest = run.artifact("embeddings").manifest
+    theirs, length = manifest["config"].get("embedder"), manifest["totals"]["max_dimension"]
+    if theirs != embedder or dimension not in (None, length):
+        raise UnfitCentroids(
+            f"the vectors of {run.url} are not of the kind of this run's: {theirs}, {length} dimensions there; "
+            f"{embedder}{'' if dimension is None else f', {dimension} dimensions'} here"
+        )
+
+
+def _kept(run: "Finished") -> Members:
+    """The documents that a run kept, as members of a clustering."""
+    keep = run.artifact(f"steps/{run.steps[-1]}/keep")
+    return Members(run.artifact("documents"), run.artifact("embeddings"), keep)

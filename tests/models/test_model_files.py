@@ -1,0 +1,112 @@
+"""A model is found in a directory, fetched from a URL or from the hub, or an error says where it was looked for."""
+
+import shutil
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from sluice.models import model_files
+from sluice.models.embedder import EmbedderConfig, load
+from sluice.models.model_files import local_directory, needed
+
+DATA = Path(__file__).parents[1] / "data"
+pytestmark = pytest.mark.usefixtures("quick_programs", "one_bucket")
+
+
+@pytest.fixture(autouse=True)
+def forget(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model_files._copied.cache_clear()
+    model_files._from_hub.cache_clear()
+
+
+def test_only_what_a_model_needs_is_fetched():
+    names = [
+        "config.json",
+        "model.safetensors",
+        "pytorch_model.bin",
+        "flax_model.msgpack",
+        "onnx/model.onnx",
+        "vocab.txt",
+    ]
+    names += ["1_Pooling/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin", "README.md", ".x.json"]
+    names += ["model.fp16.safetensors", "openvino/config.json", "a/b/c.json"]
+    assert needed(names) == [
+        "1_Pooling/config.json",
+        "2_Dense/model.safetensors",
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+    ]
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+    assert needed(shards) == shards
+    assert needed(["flax_model.msgpack", "pytorch_model.bin"]) == ["flax_model.msgpack"]
+
+
+def test_a_url_is_copied_once_and_again_when_it_changes():
+    memory = fsspec.filesystem("memory")
+    memory.put(str(DATA / "bert") + "/", "/models/bert/", recursive=True)
+    url = "memory://models/bert"
+    first = local_directory(url)
+    expected = load(EmbedderConfig(str(DATA / "bert"))).embed(["the fox"])
+    np.testing.assert_array_equal(load(EmbedderConfig(url)).embed(["the fox"]), expected)
+    assert not Path(first, "reference.npz").exists()
+    model_files._copied.cache_clear()
+    assert local_directory(url) == first
+    memory.pipe("/models/bert/vocab.txt", b"other words\n")
+    model_files._copied.cache_clear()
+    assert local_directory(url) != first
+    memory.rm("/models", recursive=True)
+
+
+def test_a_url_without_a_model_is_refused():
+    fsspec.filesystem("memory").pipe("/nothing/readme.md", b"")
+    with pytest.raises(FileNotFoundError, match="memory://nothing holds no model"):
+        local_directory("memory://nothing")
+
+
+def test_a_name_is_fetched_from_the_hub(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    asked = {}
+
+    def listing(self, name, *, revision):
+        return [path.name for path in (DATA / "bert").iterdir()]
+
+    def download(name, *, revision, allow_patterns):
+        asked.update(name=name, revision=revision, patterns=allow_patterns)
+        return shutil.copytree(DATA / "bert", tmp_path / "snapshot")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", listing)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert load(EmbedderConfig("tiny/bert@v1")).embed(["the fox"]).shape == (1, 32)
+    assert asked == {
+        "name": "tiny/bert",
+        "revision": "v1",
+        "patterns": ["config.json", "model.safetensors", "vocab.txt"],
+    }
+
+
+def test_without_the_network_a_snapshot_that_is_there_is_used_and_else_the_error_says_what_to_do(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    def unreachable(self, name, *, revision):
+        raise ConnectionError("no route")
+
+    def missing(name, *, revision, local_files_only):
+        raise FileNotFoundError("not in the cache")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", unreachable)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", missing)
+    with pytest.raises(FileNotFoundError, match=r"could not be fetched .*no route.*name its directory"):
+        local_directory("tiny/bert")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(tmp_path))
+    assert local_directory("tiny/bert") == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "/no/such/directory", "./x", "a/b/c"])
+def test_what_is_neither_directory_nor_hub_name_is_refused(name):
+    with pytest.raises(FileNotFoundError, match="neither a directory nor a name"):
+        local_directory(name)

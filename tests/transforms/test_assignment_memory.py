@@ -1,0 +1,27 @@
+"""Sorting vectors by cluster holds what is said, however many there are."""
+
+import numpy as np
+
+from sluice.transforms import clusters, memory
+from tests.transforms.test_memory import DIMENSION, peak, stored
+
+
+def test_sorting_runs_allocates_what_the_formula_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "RUN_BYTES", 4 << 20)
+    rows, windows = 2000, 30
+    vectors = stored(rows)
+    number = np.random.default_rng(0).integers(0, 50, rows)
+
+    def sort() -> None:
+        with open(tmp_path / "runs", "wb") as file:
+            offsets: list[np.ndarray] = []
+            runs = clusters._Runs(file, 50, offsets)
+            for _ in range(windows):
+                column = np.arange(rows)
+                runs.add(vectors, number, rows=column, priority=column, tie=column)
+            runs.flush()
+            assert offsets[-1][-1] == rows * windows and len(offsets) > 3
+
+    said = memory.assignment(k=50, dimension=DIMENSION, run_bytes=4 << 20) - memory.PROCESS
+    seen = peak(sort)
+    assert said / 2 < seen < said, (said, seen)

@@ -1,0 +1,34 @@
+"""A bin reads the offsets of its own clusters, and finds what the whole file says."""
+
+import numpy as np
+import pytest
+
+from sluice.transforms import clusters as clusters_module
+from sluice.transforms.artifacts import find_manifest
+from sluice.transforms.semdedup import Bin, bin_offsets, load_offsets
+from tests.pipelines.corpora import artifact, make_rows, run_d4, write_jsonl
+
+
+@pytest.fixture
+def clusters(tmp_path, monkeypatch):
+    # Several sorted runs a unit, so that offsets have a second dimension.
+    monkeypatch.setattr(clusters_module, "RUN_BYTES", 500)
+    monkeypatch.setattr(clusters_module, "WINDOW_ROWS", 20)
+    source = write_jsonl(tmp_path / "corpus", make_rows(120))
+    run_d4(source, tmp_path / "run", unit_bytes=20_000, recipe="semdedup", keep="0.8")
+    return artifact(tmp_path / "run", "steps/02-semdedup/clusters")
+
+
+def test_a_slice_of_the_offsets_is_read_alone(clusters):
+    totals = find_manifest(clusters.url)["totals"]
+    runs = 0
+    for part in clusters.manifest["parts"]:
+        whole = load_offsets(clusters, part["unit"])
+        assert whole.shape == (part["stats"]["runs"], totals["clusters"] + 1)
+        assert (np.diff(whole, axis=1) >= 0).all() and (whole[1:, 0] == whole[:-1, -1]).all()
+        for first in range(totals["clusters"]):
+            for last in range(first + 1, totals["clusters"] + 1):
+                found = bin_offsets(clusters, part["unit"], Bin(0, first, last, 0))
+                assert np.array_equal(found, whole[:, first : last + 1])
+        runs += len(whole)
+    assert runs == totals["runs"] > len(clusters.manifest["parts"])

@@ -1,0 +1,233 @@
+"""Similarity of new documents to those that earlier runs hold, cluster by cluster.
+
+Both sides were assigned to the same centroids and lie sorted by cluster in files. A worker takes a bin of clusters and
+reads both sides in pieces of bounded size: of all products it keeps the largest, so pieces change nothing and no
+cluster is too large.
+"""
+
+import io
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from sluice.models.matches import best_match
+from sluice.models.parallel import parallel
+from sluice.models.semdedup import NO_NEIGHBOUR
+from sluice.models.vectors import COARSE, coarse
+from sluice.transforms import memory, progress, storage
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.centroids import Members, load_array
+from sluice.transforms.clusters import record_dtype
+from sluice.transforms.equals import NONE
+from sluice.transforms.records import Unit
+from sluice.transforms.scores import NEVER, Guard, write_scores
+from sluice.transforms.semdedup import Bin, bin_offsets, plan_bins
+from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered
+
+RESULT = np.dtype(
+    [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("run", "<u4"), ("run_unit", "<u4"), ("run_row", "<u4")]
+)
+# Columns of scores/ beside the usual ones: the number of the earlier run, and the document there.
+COLUMNS = {"reference_run": "run", "reference_unit": "run_unit", "reference_row": "run_row"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some records of a bin's clusters, by cluster: vectors int16 [n, d], and for each its cluster, unit and row."""
+
+    vectors: np.ndarray
+    clusters: np.ndarray
+    units: np.ndarray
+    rows: np.ndarray
+
+    def bounds(self, bin: Bin) -> np.ndarray:
+        """Where each of the bin's clusters begins, and the end of the last."""
+        return np.searchsorted(self.clusters, np.arange(bin.first, bin.last + 1))
+
+
+def read_pieces(clusters: Artifact, bin: Bin, *, dimension: int, records: int) -> Iterator[Piece]:
+    """A bin's records in the order of units and rows, in pieces of about `records`, each sorted by cluster."""
+    dtype = record_dtype(dimension)
+    held: list[tuple[np.ndarray, np.ndarray, int]] = []
+    size = 0
+    for unit in [part["unit"] for part in clusters.manifest["parts"]]:
+        for offsets in bin_offsets(clusters, unit, bin):
+            # A range that is longer than a piece is cut.
+            for start in range(int(offsets[0]), int(offsets[-1]), records):
+                stop = min(start + records, int(offsets[-1]))
+                data = storage.read_range(
+                    clusters.path(unit, ".records"), start * dtype.itemsize, stop * dtype.itemsize
+                )
+                cluster = bin.first + np.searchsorted(offsets, np.arange(start, stop), side="right") - 1
+                held.append((np.frombuffer(data, dtype), cluster, unit))
+                size += stop - start
+                if size >= records:
+                    yield _join(held)
+                    held, size = [], 0
+    if held:
+        yield _join(held)
+
+
+def _join(held: list[tuple[np.ndarray, np.ndarray, int]]) -> Piece:
+    clusters = np.concatenate([cluster for _, cluster, _ in held])
+    order = np.argsort(clusters, kind="stable")
+    vectors = np.concatenate([found["vector"] for found, _, _ in held])
+    rows = np.concatenate([found["row"] for found, _, _ in held])
+    units = np.concatenate([np.full(len(found), unit, np.uint32) for found, _, unit in held])
+    return Piece(vectors[order], clusters[order], units[order], rows[order])
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The sorted vectors of this run, and of each earlier one; dot products are of vectors at `scale`."""
+
+    own: Artifact
+    earlier: tuple[Artifact, ...]
+    dimension: int
+    scale: int = COARSE
+
+    def points(self, piece: Piece) -> np.ndarray:
+        return coarse(piece.vectors) if self.scale == COARSE else piece.vectors.astype(np.float64)
+
+
+class ScoreBin(beam.DoFn):
+    """Bin -> (unit, RESULT bytes) for every unit with documents in it; the bin's results are kept for a later try."""
+
+    def __init__(self, sides: Sides, scores: Artifact, records: int):
+        self.sides, self.scores, self.records = sides, scores, records
+
+    def process(self, bin: Bin) -> Iterator[tuple[int, bytes]]:
+        saved = self.scores.file(f"bins/bin-{bin.id:05d}", ".npy")
+        try:
+            results = np.load(io.BytesIO(storage.read_bytes(saved)), allow_pickle=False)
+        except FileNotFoundError:
+            found = [self._score(bin, piece) for piece in self._pieces(self.sides.own, bin)]
+            results = np.concatenate([np.empty(0, RESULT), *found])
+            results = results[np.lexsort((results["row"], results["unit"]))]
+            with storage.create(saved) as path, open(path, "wb") as file:
+                np.save(file, results, allow_pickle=False)
+        progress.add("scores", len(results))
+        units, starts = np.unique(results["unit"], return_index=True)
+        for unit, start, stop in zip(units, starts, [*starts[1:], len(results)]):
+            yield int(unit), results[start:stop].tobytes()
+
+    def _pieces(self, clusters: Artifact, bin: Bin) -> Iterator[Piece]:
+        return read_pieces(clusters, bin, dimension=self.sides.dimension, records=self.records)
+
+    def _score(self, bin: Bin, own: Piece) -> np.ndarray:
+        results = np.zeros(len(own.rows), RESULT)
+        results["unit"], results["row"], results["score"] = own.units, own.rows, NO_NEIGHBOUR
+        results["run"] = results["run_unit"] = results["run_row"] = NONE
+        points, bounds = self.sides.points(own), own.bounds(bin)
+        for number, earlier in enumerate(self.sides.earlier):
+            for piece in self._pieces(earlier, bin):
+                self._compare(results, points, bounds, number=number, other=piece, others=piece.bounds(bin))
+        return results
+
+    def _compare(
+        self,
+        results: np.ndarray,
+        points: np.ndarray,
+        bounds: np.ndarray,
+        *,
+        number: int,
+        other: Piece,
+        others: np.ndarray,
+    ) -> None:
+        """Enter the earlier run's better matches; pieces come in order, so of equal ones the first stays."""
+        theirs = self.sides.points(other)
+
+        def score(cluster: tuple[tuple[int, int], tuple[int, int]]) -> None:
+            (start, stop), (first, last) = cluster
+            dots, where = best_match(points[start:stop], theirs[first:last])
+            block = results[start:stop]
+            better = dots > block["score"]
+            at = where[better] + first
+            block["score"][better], block["run"][better] = dots[better], number
+            block["run_unit"][better], block["run_row"][better] = other.units[at], other.rows[at]
+
+        both = zip(itertools.pairwise(bounds.tolist()), itertools.pairwise(others.tolist()))
+        for _ in parallel(score, ((a, b) for a, b in both if a[0] < a[1] and b[0] < b[1])):
+            pass
+
+
+class WriteReferenceScores(WriteGathered):
+    """Unit and its RESULT rows -> its part of scores/, which names the earlier run's document in columns of its own."""
+
+    dtype = RESULT
+
+    def __init__(self, target: Artifact, members: Members, guard: Guard):
+        super().__init__(target)
+        self.members, self.guard = members, guard
+
+    def write(self, unit: Unit) -> None:
+        documents = self.members.documents.read(unit.id, ["row", "tokens", *self.guard.columns()])
+        alive = self.members.alive(unit.id)
+        at = np.searchsorted(documents["row"].to_numpy(), self.rows["row"])
+        score = np.full(len(documents), NEVER)
+        dots = self.rows["score"].astype(np.int64)
+        score[at] = np.where(dots == NO_NEIGHBOUR, NEVER, dots)
+        extra = {}
+        for name, column in COLUMNS.items():
+            values = np.full(len(documents), NONE)
+            values[at] = self.rows[column]
+            extra[name] = pa.array(values, pa.uint32(), mask=values == NONE)
+        write_scores(self.target, unit.id, documents=documents, alive=alive, score=score, guard=self.guard, extra=extra)
+
+
+@dataclass
+class ScoreReference(beam.PTransform):
+    """pipeline -> scores/ of all units: similarity to the nearest document of the earlier runs in the own cluster."""
+
+    inventory: Artifact
+    members: Members
+    sides: Sides
+    scores: Artifact
+    guard: Guard
+    units: int
+    bin_bytes: int = 128 << 20
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @property
+    def records(self) -> int:
+        """Of each side, how many a worker holds at a time."""
+        return max(self.bin_bytes // record_dtype(self.sides.dimension).itemsize, 1)
+
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that a worker needs, as transforms.memory counts them: a piece of either side."""
+        return memory.scoring(
+            bin_bytes=2 * self.bin_bytes,
+            record_bytes=record_dtype(self.sides.dimension).itemsize,
+            point_bytes=4 if self.sides.scale == COARSE else 8,
+            dimension=self.sides.dimension,
+        )
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        score = ScoreBin(self.sides, self.scores, self.records)
+        results = (
+            pipeline
+            | "Sides" >> Start(self.sides)
+            | "PlanBins" >> beam.FlatMap(self._bins).with_output_types(Bin)
+            | "SpreadBins" >> beam.Reshuffle()
+            | "ScoreBins" >> beam.ParDo(score).with_output_types(tuple[int, bytes])
+        )
+        units = pipeline | ReadUnits(self.inventory)
+        write = WriteReferenceScores(self.scores, self.members, self.guard)
+        parts = (units, results) | GatherByUnit() | "WriteScores" >> beam.ParDo(write)
+        return parts | Commit(artifacts=(self.scores,), expected=self.units, config=self.config)
+
+    def _bins(self, sides: Sides) -> list[Bin]:
+        """Bins of about as many records of both sides as a worker holds of one; those without new documents not."""
+        own = load_array(sides.own, "statistics")[1]
+        counts = sum((load_array(earlier, "statistics")[1] for earlier in sides.earlier), own)
+        bins = plan_bins(counts, records_per_bin=self.records)
+        return [one for one in bins if own[one.first : one.last].any()]
