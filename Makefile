@@ -51,7 +51,7 @@ curate: $(STAMP) | sample
 	$(BIN)/sluice curate --input sample --id id --run runs/sample --recipe d4 --keep 0.5
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
 
 engines: $(STAMP)
 	$(BIN)/python -m tests.engines.fetch

@@ -34,6 +34,8 @@ REQUIRES = [
     "google-crc32c>=1.5",
     "threadpoolctl>=3.5",
     "tokenizers>=0.21",
+    "huggingface_hub>=0.34",
+    "msgpack>=1",
 ]
 
 setup(

@@ -10,7 +10,7 @@ from sluice.models.model_files import local_directory
 from sluice.models.tokenizers import chosen
 
 
-def _network(model: str) -> str:
+def network(model: str) -> str:
     """The directory of a model's config.json, weights and vocabulary."""
     directory = local_directory(model)
     # a token table's modules.json says nothing that config.json does not
@@ -19,7 +19,7 @@ def _network(model: str) -> str:
 
 def check_model(model: str) -> None:
     """Raises ValueError or FileNotFoundError unless a model looks like one that can be loaded."""
-    directory = _network(model)
+    directory = network(model)
     if not chosen.is_table(directory):
         families.family(checkpoints.read_config(directory).get("model_type"))
     tensors.weight_files(directory)
@@ -33,13 +33,13 @@ def check_options(config: embedder.EmbedderConfig) -> None:
 
 def load_tokenizer(model: str) -> chosen.Tokenizer:
     """The tokenizer of a model: tokenize, count, recipe."""
-    return chosen.load(_network(model))
+    return chosen.load(network(model))
 
 
 @functools.lru_cache(maxsize=8)
 def tokenizer_recipe(model: str) -> dict[str, Any]:
     """What decides the token counts of a model: its tokenizer's rules and files."""
-    directory = _network(model)
+    directory = network(model)
     module = chosen.kind(directory)
     return {**module.load(directory).recipe(), "digest": checkpoints.digest(directory, module.FILES)}
 

@@ -46,7 +46,7 @@ class Embedded(NamedTuple):
 class Embedder:
     """Made by `load`, in the worker that uses it: its configuration is small and picklable, itself is not.
 
-    `dimension` of the vectors; `layers` of the model, before any are left out.
+    `dimension` of the vectors; `vocabulary`: ids that it has rows for; `layers` of the model, before any are left out.
     """
 
     def __init__(self, config: EmbedderConfig, *, weights: bool = True) -> None:
@@ -60,6 +60,7 @@ class Embedder:
         self._convention = _convention(config, self._family, chain)
         module, self._weights, self._unused = self._subset(self._make_module(), self._family.weights(description))
         self._steps = _steps(config, self._family, chain)
+        self.vocabulary: int = module.vocabulary
         self.dimension: int = _dimension(self._steps, module.size, config.dimensions)
         self._prompt = chain.prompt(config.prompt, config.prompt_name)
         self._max_tokens = min(config.max_tokens, self._family.max_tokens(description))

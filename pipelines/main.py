@@ -16,7 +16,17 @@ from collections.abc import Sequence
 # Before TensorFlow is imported anywhere: its start-up notes are no news to anybody.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from sluice.pipelines import clusters, explain, preview, recipes, sample_corpus, scip_experiment, status
+from sluice.pipelines import (
+    clusters,
+    compare_embedders,
+    distill,
+    explain,
+    preview,
+    recipes,
+    sample_corpus,
+    scip_experiment,
+    status,
+)
 from sluice.pipelines.options import OPTIONS, build_recipe, check_beam_args
 from sluice.pipelines.presets import PRESETS
 
@@ -56,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
         ("clusters", clusters, "how even, how tight and how stable the clusters of a run are"),
         ("status", status, "what a run has finished so far"),
         ("recipes", recipes, "every preset and every step, with its paper and its options"),
+        ("compare-embedders", compare_embedders, "what a faster way of embedding costs: speed against agreement"),
         ("sample-corpus", sample_corpus, "make a real corpus out of the docstrings of installed packages"),
+        ("distill", distill, "make a token table out of an embedder: a thousand times faster, a little less exact"),
         ("scip-experiment", scip_experiment, "where a model puts corrupted code: does the recipe `code` hold for it?"),
     ):
         command = _command(commands, name, text)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sluice.models import audit, skew
 from sluice.pipelines import clusters
+from sluice.pipelines.embedding_notes import embedding_counts
 from sluice.pipelines.finished import Address, Finished, Text, plain
 from sluice.pipelines.losses import loss_lines
 from sluice.pipelines.repeats import plan_repeats
@@ -106,6 +107,7 @@ class Report:
             "run": run.url,
             "recipe": json.loads(run.recipe.model_dump_json()),
             "totals": self._totals(),
+            "embedding": embedding_counts(run),
             "duplicate_ids": None if run.recipe.input.id is None else duplicate_ids(self.sources.documents),
             "steps": steps,
             "clusterings": [self._clustering(number) for number, step in enumerate(self.steps) if step.clusters],

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.pipelines.clusters import notes
+from sluice.pipelines.embedding_notes import embedding_lines
 from sluice.pipelines.printing import cell, duration, number, printable, share, size
 from sluice.pipelines.repeats import repeat_lines
 
@@ -56,6 +57,7 @@ def _notes(report: dict[str, Any]) -> list[Text]:
         reasons = sorted(totals["reasons"].items(), key=lambda item: -item[1])[:3]
         named = ", ".join(f"{number(count)} x {printable(reason, 80)}" for reason, count in reasons)
         lines.append(f"{number(totals['rejected'])} records were rejected: {named}.")
+    lines += embedding_lines(report["embedding"])
     repeated = report["duplicate_ids"]
     if repeated and repeated["documents"]:
         lines.append(f"{number(repeated['documents'])} documents share their id with another one.")

@@ -14,6 +14,8 @@ import numpy as np
 
 from sluice.models import checkpoints
 
+TABLE = "model2vec"  # the model_type of a token table
+
 
 class Tokenizer(Protocol):
     """`size`: ids of the ordinary vocabulary are below it. `before`, `after`: the special tokens around a text."""
@@ -55,7 +57,7 @@ def kind(directory: str) -> ModuleType:
 def is_table(directory: str) -> bool:
     """Whether a model directory holds a token table in model2vec's format, whose texts get no special tokens."""
     path = Path(directory) / checkpoints.CONFIG
-    return path.is_file() and checkpoints.read_config(directory).get("model_type") == "model2vec"
+    return path.is_file() and checkpoints.read_config(directory).get("model_type") == TABLE
 
 
 def load(directory: str) -> Tokenizer:

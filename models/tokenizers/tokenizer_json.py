@@ -49,6 +49,10 @@ class LibraryTokenizer:
         """JSON-able: everything but the files that decides the ids."""
         return {"kind": "tokenizers"}
 
+    def to_json(self) -> str:
+        """The tokenizer.json of it."""
+        return self._tokenizer.to_str()
+
     def count(self, texts: Sequence[str]) -> np.ndarray:
         """int32 [n]: tokens of each whole text, without special tokens and without truncation."""
         found = self._encode(texts)

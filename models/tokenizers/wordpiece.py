@@ -176,6 +176,12 @@ def load(directory: str) -> WordPiece:
         return _from_tokenizer_json(folder / "tokenizer.json")
     if not (folder / "vocab.txt").is_file():
         raise FileNotFoundError(f"{directory} has neither tokenizer.json nor vocab.txt")
+    vocabulary, rules = read_vocab_txt(folder)
+    return WordPiece(vocabulary, rules=rules)
+
+
+def read_vocab_txt(folder: Path) -> tuple[dict[str, int], Rules]:
+    """The vocabulary of vocab.txt, and how tokenizer_config.json says that text is normalised."""
     lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
     vocabulary = {line.rstrip("\r"): i for i, line in enumerate(lines if lines[-1] else lines[:-1])}
     config: dict[str, Any] = {}
@@ -186,7 +192,7 @@ def load(directory: str) -> WordPiece:
         strip_accents=config.get("strip_accents"),
         split_cjk=config.get("tokenize_chinese_chars", True),
     )
-    return WordPiece(vocabulary, rules=rules)
+    return vocabulary, rules
 
 
 def differences(path: Path, *, ends: bool = True) -> list[str]:

@@ -157,8 +157,8 @@ class WordTokenizer:
         text_ends = np.cumsum(np.fromiter(sizes, np.int64, len(texts)) + 1)
         classes = np.frombuffer(b"%c%b%c" % (_BLANK, joined.translate(_CLASSES), _BLANK), np.uint8)
         letters, alone = classes == _LETTER, classes[1:-1] == _ALONE
-        starts = np.flatnonzero(letters[1:-1] > letters[:-2] | alone)
-        stops = np.flatnonzero(letters[1:-1] > letters[2:] | alone) + 1
+        starts = np.flatnonzero((letters[1:-1] > letters[:-2]) | alone)
+        stops = np.flatnonzero((letters[1:-1] > letters[2:]) | alone) + 1
         return joined.translate(self._translation), starts, stops, np.searchsorted(starts, text_ends)
 
     def _known(self, joined: bytes, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,305 @@
+"""What a faster way of embedding costs: speed against agreement with the whole model, on your own documents.
+
+    sluice compare-embedders --input corpus
+    sluice compare-embedders --input corpus --model MODEL --variant "layers=1-8 dtype=bfloat16" --variant max_tokens=64
+
+A sample of the corpus is embedded by the whole model in float32, then by each variant. Three numbers say how near a
+variant is: the share of every document's 10 nearest neighbours that are the same, and the shares of what semdedup and
+the whole of D4 keep of the sample that are the same. The line `other start` has the whole model's vectors and clusters
+that k-means began elsewhere: what differs there is not the embedder's doing.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sluice.models import embedder_comparison as comparison
+from sluice.models import layer_subset
+from sluice.models.embedder_config import DTYPES, EmbedderConfig
+from sluice.pipelines.presets import DEDUP_SHARE
+from sluice.pipelines.printing import emit
+from sluice.transforms.records import Fields
+from sluice.transforms.units import Inputs
+
+LEAST, MOST = 50, 20_000
+# Texts are taken evenly from the first so many times as are wanted of so many places of the corpus.
+READ_AHEAD, PIECES = 10, 16
+MOST_CHARACTERS = 200_000_000
+TURNS, TIMED, ANGLES, NEIGHBOURS, SHORTEST = 3, 256, 64, 10, 16
+NUMBERS = ("max_tokens", "dimensions")
+VARIED = (*NUMBERS, "dtype", "layers", "long_documents", "pooling")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", nargs="+", required=True, metavar="PATH", help="as for curate")
+    parser.add_argument("--format", help="as for curate (default: told by the files' names)")
+    parser.add_argument("--text", default="text", metavar="FIELD", help="field of the text (default: text)")
+    parser.add_argument("--documents", type=int, default=1000, metavar="N", help=f"{LEAST} to {MOST} (default: 1000)")
+    parser.add_argument("--model", metavar="MODEL", help="as for curate (default: the installed all-MiniLM-L6-v2)")
+    parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="of the whole model (default: 256)")
+    parser.add_argument("--prompt", metavar="TEXT", help="as for curate")
+    parser.add_argument("--keep", default="0.5", metavar="R", help="share that D4 keeps (default: 0.5)")
+    parser.add_argument(
+        "--drop", type=int, nargs="+", metavar="N", help="layers to drop (default: 1/6, 1/3, 1/2 of them)"
+    )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        metavar="OPTIONS",
+        help=f"name=value with blanks between, of {', '.join(VARIED)}; may be repeated; default: a few of each",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from sluice.models.default_model import default_model_dir
+    from sluice.models.descriptions import default_cache
+
+    if not LEAST <= args.documents <= MOST:
+        raise ValueError(f"--documents is from {LEAST} to {MOST}, not {args.documents}")
+    keep = _share(args.keep)
+    variants = None if args.variant is None else [parse_variant(text) for text in args.variant]
+    whole = EmbedderConfig(
+        args.model or default_model_dir(), args.max_tokens, prompt=args.prompt, cache=default_cache()
+    )
+    texts, pieces, units = take_texts(args.input, args.format, args.text, args.documents)
+    found = compare(texts, whole, keep=keep, variants=variants, drop=args.drop)
+    found |= {"pieces": pieces, "pieces_of": units}
+    emit(found, render(found), as_json=args.json)
+    return 0
+
+
+def _share(text: str) -> Decimal:
+    try:
+        keep = Decimal(text)
+    except InvalidOperation:
+        keep = Decimal(0)
+    if not 0 < keep <= 1:
+        raise ValueError(f"--keep is a share above 0 and at most 1, not {text}")
+    return keep
+
+
+def parse_variant(text: str) -> dict[str, Any]:
+    """ "layers=1-8 dtype=bfloat16" -> fields of an EmbedderConfig. Raises ValueError naming what it cannot read."""
+    options: dict[str, Any] = {}
+    for part in text.split():
+        name, equals, value = part.partition("=")
+        name = name.replace("-", "_")
+        if not equals or name not in VARIED:
+            raise ValueError(f"--variant {text!r}: {part!r} is not one of {', '.join(VARIED)} with =value")
+        if name in NUMBERS and not value.isdigit():
+            raise ValueError(f"--variant {text!r}: {name} must be a whole number, not {value!r}")
+        options[name] = int(value) if name in NUMBERS else value
+    if not options:
+        raise ValueError("--variant is empty")
+    return options
+
+
+def take_texts(paths: Sequence[str], kind: str | None, field: str, count: int) -> tuple[list[str], int, int]:
+    """At most `count` texts from the beginnings of evenly spread units: (texts, units read, units).
+
+    Raises ValueError for fewer than LEAST.
+    """
+    from sluice.transforms import reading
+
+    units = Inputs(tuple(paths), kind, 128 << 20).plan()
+    chosen = [units[i] for i in np.unique(np.linspace(0, len(units) - 1, min(PIECES, len(units))).astype(int))]
+    share, characters, texts = -(-count // max(len(chosen), 1)), 0, []
+    for unit in chosen:
+        here: list[str] = []
+        for window in reading.read_unit(unit, Fields(field), on_unreadable="reject"):
+            here += window.texts or []
+            characters += sum(map(len, window.texts or ()))
+            if len(here) >= READ_AHEAD * share or characters > MOST_CHARACTERS:
+                break
+        here = here[: READ_AHEAD * share]
+        texts += [here[i] for i in np.unique(np.linspace(0, len(here) - 1, min(share, len(here))).astype(int))]
+    if len(texts) < LEAST:
+        raise ValueError(f"{len(texts)} texts were found in field {field!r}; {LEAST} are needed")
+    return texts[:count], len(chosen), len(units)
+
+
+def compare(
+    texts: Sequence[str],
+    whole: EmbedderConfig,
+    *,
+    keep: Decimal,
+    variants: Sequence[dict[str, Any]] | None = None,
+    drop: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """Everything that the command prints. variants: fields of an EmbedderConfig each; None: a few of each kind.
+
+    Two models are loaded at a time. Raises ValueError for a model that cannot be loaded; what a variant lacks is said
+    in its row.
+    """
+    from sluice.models.embedder import load
+
+    embedder = load(whole)
+    vectors, valid = embedder.try_embed(texts)
+    rate, _ = _speed(embedder, embedder, texts)
+    measured = {whole: (vectors, valid, rate, 1.0)}
+    if valid.sum() < LEAST:
+        raise ValueError(f"the model has vectors for {int(valid.sum())} of {len(texts)} texts; {LEAST} are needed")
+    blocks = list(_blocks(embedder, texts[:ANGLES], drop))
+    planned = [
+        *(variants if variants is not None else _usual(whole, embedder)),
+        *({"layers": one["layers"]} for one in blocks),
+    ]
+    order = np.random.default_rng(0).permutation(int(valid.sum()))
+    near = comparison.neighbours(vectors[valid], NEIGHBOURS)
+    chosen = comparison.select(vectors[valid], keep=keep, dedup=DEDUP_SHARE, order=order)
+    again = comparison.select(vectors[valid], keep=keep, dedup=DEDUP_SHARE, order=order[::-1])
+
+    def row(options: dict[str, Any]) -> dict[str, Any]:
+        config = replace(whole, **options)
+        base = replace(config, dimensions=None)
+        if base not in measured:
+            variant = load(base)
+            measured[base] = *variant.try_embed(texts), *_speed(variant, embedder, texts)
+        found, there, rate, times = measured[base]
+        both = valid & there
+        if not both.all():
+            raise ValueError(f"no vector for {int((~both).sum())} of {len(texts)} texts")
+        if config.dimensions is not None:
+            found = _cut(found, config.dimensions)
+        picked = comparison.select(found, keep=keep, dedup=DEDUP_SHARE, order=order)
+        return {
+            "dimension": found.shape[1],
+            "documents_per_second": rate,
+            "speed": times,
+            "overlap": comparison.overlap(near, comparison.neighbours(found, NEIGHBOURS)),
+            **_agreements(chosen, picked),
+        }
+
+    rows = []
+    for options in planned:
+        try:
+            rows.append({"options": options, **row(options), "problem": None})
+        except ValueError as error:
+            rows.append({"options": options, "problem": str(error)})
+    return {
+        "model": whole.model,
+        "documents": int(valid.sum()),
+        "keep": float(keep),
+        "semdedup_keep": float(max(keep, DEDUP_SHARE)),
+        "whole": {"max_tokens": whole.max_tokens, "dimension": vectors.shape[1], "documents_per_second": rate},
+        "other_start": _agreements(chosen, again),
+        "blocks": blocks,
+        "variants": rows,
+        "timed": min(TIMED, len(texts)),
+    }
+
+
+def _agreements(one: comparison.Selection, other: comparison.Selection) -> dict[str, float]:
+    return {
+        "semdedup": comparison.agreement(one.semdedup, other.semdedup),
+        "kept": comparison.agreement(one.kept, other.kept),
+    }
+
+
+def _speed(embedder: Any, other: Any, texts: Sequence[str]) -> tuple[float, float]:
+    """(documents a second, how many times as fast as `other`): medians of turns, as machines are rarely still.
+
+    Both must have embedded these texts before: programs are compiled the first time.
+    """
+    some = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, min(TIMED, len(texts))).astype(int))]
+    rates, times = [], []
+    for _ in range(TURNS):
+        seconds = []
+        for one in (other, embedder):
+            started = time.perf_counter()
+            one.try_embed(some)
+            seconds.append(time.perf_counter() - started)
+        rates.append(len(some) / seconds[1])
+        times.append(seconds[0] / seconds[1])
+    return float(np.median(rates)), float(np.median(times))
+
+
+def _cut(vectors: np.ndarray, dimensions: int) -> np.ndarray:
+    if not 1 <= dimensions <= vectors.shape[1]:
+        raise ValueError(f"dimensions {dimensions}: the model's vectors have {vectors.shape[1]}")
+    found = vectors[:, :dimensions]
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+
+
+def _usual(whole: EmbedderConfig, embedder: Any) -> list[dict[str, Any]]:
+    """bfloat16, fewer tokens, fewer dimensions."""
+    layers = getattr(embedder, "layers", 0)
+    found: list[dict[str, Any]] = [{"dtype": name} for name in DTYPES if layers and name not in ("auto", whole.dtype)]
+    found += [{"max_tokens": n} for n in (whole.max_tokens // 2, whole.max_tokens // 4) if n >= SHORTEST]
+    return found + [{"dimensions": embedder.dimension // n} for n in (2, 4) if embedder.dimension >= 2 * n]
+
+
+def _blocks(embedder: Any, texts: Sequence[str], drop: Sequence[int] | None) -> Iterator[dict[str, Any]]:
+    """For each number of layers to drop, the block that changes the direction of its input least."""
+    layers = getattr(embedder, "layers", 0)
+    if drop is None:
+        drop = sorted({count for part in (6, 3, 2) if 1 <= (count := layers // part) < layers})
+    if not drop:
+        return
+    angles = embedder.layer_angles(texts)
+    for count in drop:
+        first = layer_subset.choose_block(angles, count)
+        kept = [layer for layer in range(layers) if not first <= layer < first + count]
+        yield {
+            "drop": count,
+            "first": first + 1,
+            "last": first + count,
+            "of": layers,
+            "angle": float(angles[first, first + count]),
+            "layers": layer_subset.shown_layers(kept),
+        }
+
+
+# A page ---------------------------------------------------------------------------------------------------------
+
+
+def render(found: dict[str, Any]) -> RenderableType:
+    """The table and how to read it."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in ("dimensions", "documents/s", "speed", f"overlap@{NEIGHBOURS}", "semdedup", "kept"):
+        table.add_column(name, justify="right")
+    whole = found["whole"]
+    speed = f"{whole['documents_per_second']:,.0f}"
+    table.add_row(f"whole, {whole['max_tokens']} tokens", str(whole["dimension"]), speed, "1.00x", "", "", "")
+    table.add_row("other start", "", "", "", "", *_shares(found["other_start"]))
+    for row in found["variants"]:
+        name = " ".join(f"{key}={value}" for key, value in row["options"].items())
+        if row["problem"] is not None:
+            table.add_row(name, *[""] * 6)
+            continue
+        numbers = f"{row['documents_per_second']:,.0f}", f"{row['speed']:.2f}x", f"{row['overlap']:.3f}"
+        table.add_row(name, str(row["dimension"]), *numbers, *_shares(row))
+    lines = [
+        f"{found['documents']:,} documents from {found['pieces']} of {found['pieces_of']} pieces of the corpus, from "
+        f"their beginnings; speeds are of {found['timed']} of them, on this machine and as it was busy, tokenization "
+        "included, each beside the whole model's.\n",
+    ]
+    after = [
+        f"\nTwo random selections would agree in {found['semdedup_keep']:.2f} (semdedup) and {found['keep']:.2f} (kept).",
+        "Documents are compared in a sample: in a whole corpus nearer neighbours exist, and agreement may be less.",
+    ]
+    for block in found["blocks"]:
+        after.append(
+            f"Dropping {block['drop']} of {block['of']} layers: {block['first']} to {block['last']} (mean angle "
+            f"{block['angle']:.3f} of a half turn), --layers {block['layers']}"
+        )
+    after += [
+        f"{' '.join(f'{key}={value}' for key, value in row['options'].items())}: {row['problem']}"
+        for row in found["variants"]
+        if row["problem"] is not None
+    ]
+    return Group(*map(Text, lines), table, *map(Text, after))
+
+
+def _shares(row: dict[str, float]) -> tuple[str, str]:
+    return f"{row['semdedup']:.3f}", f"{row['kept']:.3f}"

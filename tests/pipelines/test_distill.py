@@ -1,0 +1,78 @@
+"""sluice distill: a table that a curation then uses as its model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sluice.models.embedder import EmbedderConfig, load
+from sluice.pipelines.curate import curate
+from sluice.pipelines.distill import distil
+from sluice.pipelines.main import main
+from tests.pipelines.corpora import artifact, fates
+
+DATA = Path(__file__).parents[1] / "data"
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "other", "documents", "in", "text"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, rng.integers(3, 20))) for _ in range(200)]
+    texts[100:120] = texts[:20]
+    rows = [{"id": f"d{i}", "text": text} for i, text in enumerate(texts)]
+    (folder / "part.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables") / "table"
+    found = distil(str(DATA / "bert"), str(folder))
+    assert found == {"output": str(folder), "tokens": 120, "dimensions": 32, "documents": 0, "corpus_tokens": 0}
+    return str(folder)
+
+
+@pytest.mark.parametrize("model", ["roberta", "modernbert", "opt", "qwen3", "mpnet"])
+def test_tables_of_every_kind_of_tokenizer_load_and_count_as_their_teachers(model, tmp_path, corpus):
+    distil(str(DATA / model), str(tmp_path / "table"), dimensions=8)
+    texts = ["the quick brown fox", "a dog and 99 foxes!", ""]
+    ours, teacher = (load(EmbedderConfig(name)) for name in (str(tmp_path / "table"), str(DATA / model)))
+    vectors = ours.embed(texts)
+    assert vectors.shape == (3, 8)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(ours.count_tokens(texts), teacher.count_tokens(texts))
+
+
+def test_a_curation_runs_on_a_table_and_removes_the_duplicates(table, corpus, tmp_path):
+    report = curate([corpus], str(tmp_path / "run"), id="id", model=table, keep="0.5")
+    found = fates(tmp_path / "run")
+    assert len(found) == 200 and list(found.values()).count("kept") == 100
+    assert report["kept"]["documents"] == 100 if isinstance(report.get("kept"), dict) else True
+    vectors = artifact(tmp_path / "run", "embeddings").read(0, ["vector"])["vector"]
+    assert vectors.type.byte_width == 2 * 32
+    assert all(found[f"d{i}"] != "kept" or found[f"d{i + 100}"] != "kept" for i in range(20))
+
+
+def test_frequencies_of_a_corpus_change_the_table(table, corpus, tmp_path, capsys):
+    command = ["distill", "--model", str(DATA / "bert"), "--output", str(tmp_path / "counted"), "--corpus", corpus]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["documents"] == 200 and found["corpus_tokens"] > 1500
+    by_zipf, counted = (load(EmbedderConfig(name)).embed(["the fox"]) for name in (table, str(tmp_path / "counted")))
+    assert np.abs(by_zipf - counted).max() > 1e-3
+
+
+def test_an_output_that_is_there_is_left_alone(table, capsys):
+    before = sorted(path.stat().st_mtime_ns for path in Path(table).iterdir())
+    assert main(["distill", "--model", str(DATA / "bert"), "--output", table]) != 0
+    assert "exists; name a new directory" in capsys.readouterr().err
+    assert sorted(path.stat().st_mtime_ns for path in Path(table).iterdir()) == before
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ValueError, match="dimensions must be between 1 and 32, got 33"):
+        distil(str(DATA / "bert"), str(tmp_path / "table"), dimensions=33)
+    assert not list(tmp_path.iterdir())
