@@ -20,7 +20,8 @@ from sluice.models.model_files import local_directory
 from sluice.models.tokenizers import chosen, tokenizer_json, wordpiece, words
 
 DIMENSIONS = 256
-SIF = 1e-4
+SIF = 1e-4  # model2vec's, for Zipf's law
+COUNTED_SIF = 1e-3  # nearer to the embedder where tokens were counted (docs/embedders.md)
 BATCH = 512
 _UNUSED = re.compile(r"\[unused\d+\]")
 

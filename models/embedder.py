@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sluice.models import batches, checkpoints, device, layer_subset, tensors, windows
-from sluice.models.chain import Chain, Dense, Pool, Step, read_chain
+from sluice.models import batches, checkpoints, device, layer_subset, pooled_steps, tensors, windows
+from sluice.models.chain import Dense, read_chain
 from sluice.models.embedder_config import CONVENTIONS, DTYPES, LONG_DOCUMENTS, POOLINGS, Counters, EmbedderConfig
 from sluice.models.families import family
 from sluice.models.model_files import local_directory
@@ -57,11 +57,11 @@ class Embedder:
         description = checkpoints.read_config(chain.network)
         self._family = family(description.get("model_type"))
         self._config, self._chain, self._description = config, chain, description
-        self._convention = _convention(config, self._family, chain)
+        self._convention = pooled_steps.chosen_convention(config, self._family, chain)
         module, self._weights, self._unused = self._subset(self._make_module(), self._family.weights(description))
-        self._steps = _steps(config, self._family, chain)
+        self._steps = pooled_steps.chosen_steps(config, self._family, chain)
         self.vocabulary: int = module.vocabulary
-        self.dimension: int = _dimension(self._steps, module.size, config.dimensions)
+        self.dimension: int = pooled_steps.dimension_of(self._steps, module.size, config.dimensions)
         self._prompt = chain.prompt(config.prompt, config.prompt_name)
         self._max_tokens = min(config.max_tokens, self._family.max_tokens(description))
         self._tokenizer_module = chosen.kind(chain.network)
@@ -100,7 +100,7 @@ class Embedder:
             "family": self._family.__name__.rpartition(".")[2],
             "model_digest": checkpoints.digest(network, files),
             "dimension": self.dimension,
-            "pooling": [_described(step) for step in self._steps],
+            "pooling": [pooled_steps.described(step) for step in self._steps],
             "max_tokens": self._max_tokens,
             "normalisation": "l2",
             "dtype": self._config.dtype,
@@ -260,48 +260,3 @@ def load(config: EmbedderConfig, *, weights: bool = True) -> "Embedder | StaticE
         raise ValueError(f"{config.model}: the configuration has no {error}") from error
     except (TypeError, ZeroDivisionError, OverflowError) as error:
         raise ValueError(f"{config.model}: a setting of the configuration makes no sense: {error}") from error
-
-
-def _convention(config: EmbedderConfig, family: Any, chain: Chain) -> str:
-    known = getattr(family, "CONVENTIONS", ("huggingface",))
-    if config.convention == "auto":
-        return "huggingface" if chain.steps else known[0]
-    if config.convention not in known:
-        raise ValueError(f"{config.model}: convention {config.convention!r} is not one of this family's, {known}")
-    return config.convention
-
-
-def _steps(config: EmbedderConfig, family: Any, chain: Chain) -> tuple[Step, ...]:
-    """The chain's steps with the configured pooling, or the family's own pooling."""
-    if not chain.steps:
-        return (Pool((family.POOLING if config.pooling == "auto" else config.pooling,)),)
-    if config.pooling == "auto":
-        return chain.steps
-    return tuple(step._replace(modes=(config.pooling,)) if isinstance(step, Pool) else step for step in chain.steps)
-
-
-def _dimension(steps: Sequence[Step], size: int, dimensions: int | None) -> int:
-    """How long the vectors are that steps make of states of `size`, cut to `dimensions` where given.
-
-    Raises ValueError where a layer does not fit, or there are fewer.
-    """
-    for step in steps:
-        if isinstance(step, Pool):
-            size *= len(step.modes)
-        elif isinstance(step, Dense):
-            if step.inputs != size:
-                raise ValueError(f"{step.folder} takes {step.inputs} numbers, what comes before it gives {size}")
-            size = step.outputs
-    if dimensions is not None and dimensions > size:
-        raise ValueError(f"dimensions {dimensions}: the model's vectors have {size}")
-    return dimensions or size
-
-
-def _described(step: Step) -> dict[str, Any]:
-    """A step in JSON, its weights by content: a moved directory changes nothing."""
-    found = {"kind": type(step).__name__.lower(), **step._asdict()}
-    if isinstance(step, Pool):
-        found["modes"] = list(step.modes)
-    if isinstance(step, Dense):
-        found["folder"] = checkpoints.digest(step.folder, tensors.weight_files(step.folder))
-    return found

@@ -191,7 +191,7 @@ class StaticEmbedder:
         """Unit vectors float32 [n, d] and whether there is one [n]; the rows of a text are added in their order."""
         from scipy.sparse import csr_array
 
-        starts = np.concatenate([np.zeros(1, np.int64), ends])
+        starts = np.concatenate([np.zeros(1, np.int32), ends.astype(np.int32)])  # of one type with ids: no copies
         # Faster than gathering rows and adding them up, and the order does not depend on the batch.
         chosen_rows = csr_array((np.ones(len(ids), np.float32), ids, starts), shape=(len(ends), len(self._rows)))
         sums = chosen_rows @ self._rows

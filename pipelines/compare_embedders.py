@@ -26,13 +26,9 @@ from sluice.models import layer_subset
 from sluice.models.embedder_config import DTYPES, EmbedderConfig
 from sluice.pipelines.presets import DEDUP_SHARE
 from sluice.pipelines.printing import emit
-from sluice.transforms.records import Fields
-from sluice.transforms.units import Inputs
+from sluice.pipelines.text_sample import LEAST, take_texts
 
-LEAST, MOST = 50, 20_000
-# Texts are taken evenly from the first so many times as are wanted of so many places of the corpus.
-READ_AHEAD, PIECES = 10, 16
-MOST_CHARACTERS = 200_000_000
+MOST = 20_000
 TURNS, TIMED, ANGLES, NEIGHBOURS, SHORTEST = 3, 256, 64, 10, 16
 NUMBERS = ("max_tokens", "dimensions")
 VARIED = (*NUMBERS, "dtype", "layers", "long_documents", "pooling")
@@ -101,30 +97,6 @@ def parse_variant(text: str) -> dict[str, Any]:
     if not options:
         raise ValueError("--variant is empty")
     return options
-
-
-def take_texts(paths: Sequence[str], kind: str | None, field: str, count: int) -> tuple[list[str], int, int]:
-    """At most `count` texts from the beginnings of evenly spread units: (texts, units read, units).
-
-    Raises ValueError for fewer than LEAST.
-    """
-    from sluice.transforms import reading
-
-    units = Inputs(tuple(paths), kind, 128 << 20).plan()
-    chosen = [units[i] for i in np.unique(np.linspace(0, len(units) - 1, min(PIECES, len(units))).astype(int))]
-    share, characters, texts = -(-count // max(len(chosen), 1)), 0, []
-    for unit in chosen:
-        here: list[str] = []
-        for window in reading.read_unit(unit, Fields(field), on_unreadable="reject"):
-            here += window.texts or []
-            characters += sum(map(len, window.texts or ()))
-            if len(here) >= READ_AHEAD * share or characters > MOST_CHARACTERS:
-                break
-        here = here[: READ_AHEAD * share]
-        texts += [here[i] for i in np.unique(np.linspace(0, len(here) - 1, min(share, len(here))).astype(int))]
-    if len(texts) < LEAST:
-        raise ValueError(f"{len(texts)} texts were found in field {field!r}; {LEAST} are needed")
-    return texts[:count], len(chosen), len(units)
 
 
 def compare(
@@ -285,7 +257,8 @@ def render(found: dict[str, Any]) -> RenderableType:
         "included, each beside the whole model's.\n",
     ]
     after = [
-        f"\nTwo random selections would agree in {found['semdedup_keep']:.2f} (semdedup) and {found['keep']:.2f} (kept).",
+        f"\nTwo random selections would agree in {found['semdedup_keep']:.2f} (semdedup) and {found['keep']:.2f} "
+        "(kept).",
         "Documents are compared in a sample: in a whole corpus nearer neighbours exist, and agreement may be less.",
     ]
     for block in found["blocks"]:

@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text", default="text", metavar="FIELD", help="the corpus's field of the text (default: text)"
     )
+    parser.add_argument(
+        "--sif",
+        type=float,
+        metavar="A",
+        help="frequent tokens weigh A / (A + p) (default: 1e-4, or 1e-3 with --corpus)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -44,19 +50,26 @@ def run(args: argparse.Namespace) -> int:
         dimensions=args.dimensions,
         corpus=tuple(args.corpus or ()),
         text=args.text,
+        sif=args.sif,
     )
     emit(found, _line(found), as_json=args.json)
     return 0
 
 
 def distil(
-    model: str, output: str, *, dimensions: int | None = None, corpus: tuple[str, ...] = (), text: str = "text"
+    model: str,
+    output: str,
+    *,
+    dimensions: int | None = None,
+    corpus: tuple[str, ...] = (),
+    text: str = "text",
+    sif: float | None = None,
 ) -> dict[str, Any]:
     """Write a model's token table into the new local directory `output`, which appears whole.
 
-    `corpus`: files whose tokens are counted; without any, frequencies follow Zipf's law. Returns {output, tokens,
-    dimensions, documents, corpus_tokens}. Raises ValueError for a model or dimensions that do not go, FileExistsError
-    when output is there and not empty.
+    `corpus`: files whose tokens are counted; without any, frequencies follow Zipf's law. `sif`: see models/distill.py.
+    Returns {output, tokens, dimensions, documents, corpus_tokens}. Raises ValueError for a model or dimensions that do
+    not go, FileExistsError when output is there and not empty.
     """
     from sluice.models import distill
     from sluice.models.descriptions import default_cache
@@ -82,8 +95,10 @@ def distil(
         vectors = distill.token_vectors(model, vocabulary.ids, cache=default_cache())
         if dimensions is None:
             dimensions = min(distill.DIMENSIONS, *vectors.shape)
-        table = distill.make_table(vectors, frequency, dimensions=dimensions)
-        distill.write_table(work, table, vocabulary.tokenizer, teacher=Path(model).name)
+        if sif is None:
+            sif = distill.COUNTED_SIF if corpus else distill.SIF
+        table = distill.make_table(vectors, frequency, dimensions=dimensions, sif=sif)
+        distill.write_table(work, table, vocabulary.tokenizer, teacher=Path(model).name, sif=sif)
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

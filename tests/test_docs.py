@@ -59,3 +59,12 @@ def test_the_beam_example_removes_what_curate_removes(tmp_path):
     run_d4(source, tmp_path / "other", recipe="semdedup", text="none", keep=None, threshold="0.9", clusters="20")
     assert left == len(kept_ids(tmp_path / "other"))
     assert left < len(np.unique([row["id"] for row in rows]))
+
+
+def test_the_run_inference_example_gives_cosines(tmp_path, capfd):
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "beam.md").read_text(), re.DOTALL)[1]
+    (tmp_path / "example.py").write_text(code)
+    names = runpy.run_path(str(tmp_path / "example.py"))
+    names["similarities"](["the fox", "a lazy dog"], str(ROOT / "tests" / "data" / "bert"), "the fox")
+    found = dict(re.findall(r"\('([\w ]+)', (-?[\d.]+)\)", capfd.readouterr().out))
+    assert float(found["the fox"]) > 0.9999 > float(found["a lazy dog"])

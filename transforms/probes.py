@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sluice.models.hashing import seeded
+from sluice.models.parallel import parallel
 from sluice.models.vectors import COARSE, coarse
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact
@@ -182,7 +183,8 @@ def coverage(probed: Probed, ledger: Ledger, *, removed: int) -> dict[str, Any]:
     for cluster, where, records in probed.read(units, np.array(sorted(searches), np.int64)):
         search = searches[cluster]
         kept = fates(records, where) > probed.number
-        search.best = np.maximum(search.best, search.among(records[kept], where[kept]))
+        [products] = parallel(lambda one: one.among(records[kept], where[kept]), [search])  # noqa: B023
+        search.best = np.maximum(search.best, products)
     checked = sum(len(search.best) for search in searches.values())
     without = sum(int((search.best < probed.limit).sum()) for search in searches.values())
     return {
@@ -223,8 +225,8 @@ def eta(probed: Probed, units: list[int]) -> dict[str, Any]:
         for other in (cluster, *near[cluster].tolist()):
             asked.setdefault(other, []).append(cluster)
     for other, where, records in probed.read(units, np.array(sorted(asked), np.int64)):
-        for cluster in asked[other]:
-            products = searches[cluster].among(records, where)
+        found_by = list(parallel(lambda one: searches[one].among(records, where), asked[other]))  # noqa: B023
+        for cluster, products in zip(asked[other], found_by):
             if cluster == other:
                 searches[cluster].best = np.maximum(searches[cluster].best, products)
             else:

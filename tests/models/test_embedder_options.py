@@ -1,5 +1,6 @@
 """Dimensions, precision, long documents, vectors that are none, several devices: against definitions in NumPy."""
 
+import itertools
 import json
 import os
 import shutil
@@ -78,12 +79,12 @@ def test_windows_hold_every_token_and_overlap_by_an_eighth(tokens, room):
     found = windows.split(tokens, room)
     assert found[0][0] == 0 and found[-1][1] == tokens
     assert all(0 <= stop - start <= room for start, stop in found)
-    for (_, stop), (start, _) in zip(found, found[1:]):
+    for (_, stop), (start, _) in itertools.pairwise(found):
         assert stop - start == room // 8
     assert len(found) == 1 or all(stop - start > room // 8 for start, stop in found)
 
 
-@pytest.mark.parametrize("prompt", [None, "a dog"])
+@pytest.mark.parametrize("prompt", [None, "a dog "])
 def test_the_mean_over_windows_is_weighted_by_their_tokens(prompt):
     chunked = load(EmbedderConfig(BERT, 16, long_documents="chunk-mean", prompt=prompt))
     plain = load(EmbedderConfig(BERT, 16))

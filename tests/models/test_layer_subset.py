@@ -80,17 +80,18 @@ def test_angles_are_those_between_the_states_that_enter_and_leave_the_layers(nam
     found = embedder.layer_angles(TEXTS)
     rows = embedder.tokenize(TEXTS)
     expected = np.zeros((4, 4))
+    states: list[np.ndarray] = []
+    last: list[np.ndarray] = []
+
+    def look(call, args, kwargs, context):
+        result = call(*args, **kwargs)
+        if (context.module.name or "").startswith("layer_") and context.method_name == "__call__":
+            states.append(np.asarray(args[0][0], np.float64))
+            last[:] = [np.asarray(result[0], np.float64)]
+        return result
+
     for row in rows:
-        states = []
-
-        def look(call, args, kwargs, context):
-            result = call(*args, **kwargs)
-            if (context.module.name or "").startswith("layer_") and context.method_name == "__call__":
-                states.append(np.asarray(args[0][0], np.float64))
-                last[:] = [np.asarray(result[0], np.float64)]
-            return result
-
-        last: list = []
+        states.clear()
         layout = Layout.padded(jax.numpy.array([len(row)]), len(row))
         with nn.intercept_methods(look):
             embedder._make_module().apply({"params": embedder._program._weights[0]}, row[None], layout)

@@ -47,10 +47,9 @@ def test_tables_of_every_kind_of_tokenizer_load_and_count_as_their_teachers(mode
 
 
 def test_a_curation_runs_on_a_table_and_removes_the_duplicates(table, corpus, tmp_path):
-    report = curate([corpus], str(tmp_path / "run"), id="id", model=table, keep="0.5")
+    curate([corpus], str(tmp_path / "run"), id="id", model=table, keep="0.5")
     found = fates(tmp_path / "run")
     assert len(found) == 200 and list(found.values()).count("kept") == 100
-    assert report["kept"]["documents"] == 100 if isinstance(report.get("kept"), dict) else True
     vectors = artifact(tmp_path / "run", "embeddings").read(0, ["vector"])["vector"]
     assert vectors.type.byte_width == 2 * 32
     assert all(found[f"d{i}"] != "kept" or found[f"d{i + 100}"] != "kept" for i in range(20))

@@ -1,0 +1,47 @@
+"""Sluice's embedders in Beam's RunInference."""
+
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.testing.util import assert_that
+
+from sluice.models.embedder import EmbedderConfig, load
+from sluice.transforms.model_handler import EmbedderModelHandler
+
+MODEL = str(Path(__file__).parents[1] / "data" / "bert")
+TEXTS = ["the fox", "a lazy dog", "", "other documents in text"]
+
+
+def test_run_inference_gives_the_embedders_vectors():
+    expected = dict(zip(TEXTS, load(EmbedderConfig(MODEL, 16)).embed(TEXTS)))
+
+    def check(results):
+        assert sorted(result.example for result in results) == sorted(TEXTS)
+        for result in results:
+            np.testing.assert_allclose(result.inference, expected[result.example], atol=1e-5)
+            assert result.model_id == MODEL
+
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        found = pipeline | beam.Create(TEXTS) | RunInference(EmbedderModelHandler(EmbedderConfig(MODEL, 16)))
+        assert_that(found, check)
+
+
+def test_a_text_without_a_vector_has_none():
+    class Half:
+        def try_embed(self, texts):
+            return np.ones((len(texts), 2), np.float32), np.array([text != "bad" for text in texts])
+
+    handler = EmbedderModelHandler(EmbedderConfig(MODEL))
+    good, bad = handler.run_inference(["good", "bad"], Half())
+    assert good.inference.tolist() == [1, 1] and bad.inference is None
+
+
+def test_arguments_are_refused_and_sizes_passed_on():
+    handler = EmbedderModelHandler(EmbedderConfig(MODEL), min_batch_size=2, max_batch_size=5)
+    assert handler.batch_elements_kwargs() == {"min_batch_size": 2, "max_batch_size": 5}
+    assert handler.get_num_bytes(["é", "a"]) == 3
+    with pytest.raises(ValueError, match="temperature"):
+        handler.validate_inference_args({"temperature": 1})
