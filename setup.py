@@ -36,6 +36,7 @@ REQUIRES = [
     "tokenizers>=0.21",
     "huggingface_hub>=0.34",
     "msgpack>=1",
+    "scipy>=1.13",
 ]
 
 setup(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sluice.models import descriptions
-from sluice.models.embedder import EmbedderConfig, load
+from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.models.model_files import local_directory
 from sluice.models.tokenizers import chosen, tokenizer_json, wordpiece, words
 
@@ -68,6 +68,7 @@ def token_vectors(model: str, ids: np.ndarray, *, cache: str | None = None) -> n
     tokenizer = descriptions.load_tokenizer(model)
     bare = teacher.recipe()["convention"] == "d4"
     before, after = ([], []) if bare else (tokenizer.before, tokenizer.after)
+    assert isinstance(teacher, Embedder), model
     rows = int(teacher.vocabulary)
     length = len(before) + 1 + len(after)
     found: list[np.ndarray] = []

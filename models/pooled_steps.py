@@ -1,4 +1,4 @@
-"""What stands behind a model's token states: the family's, the directory's or the configuration's convention and steps."""
+"""What stands behind a model's token states: its convention and steps, as family, directory and configuration say."""
 
 from collections.abc import Sequence
 from typing import Any

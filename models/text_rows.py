@@ -61,13 +61,12 @@ class TextRows:
         prepared = self._prepared(texts)
         ids, truncated = self._first(prepared)
         long = np.flatnonzero(truncated)
+        whole = [prepared[i] for i in long.tolist()]
         owner = [np.arange(len(texts))]
         weights = [np.ones(len(texts))]
         if self._chunks and len(long):
             counters.chunked += len(long)
-            for i, row in zip(
-                long, self._tokenizer.tokenize([prepared[i] for i in long], max_tokens=WHOLE, special=False)[0]
-            ):
+            for i, row in zip(long, self._tokenizer.tokenize(whole, max_tokens=WHOLE, special=False)[0]):
                 first, *others = self._windows(row)
                 weights[0][i] = first[1]
                 ids += [window for window, _ in others]
@@ -76,9 +75,7 @@ class TextRows:
                 counters.windows += 1 + len(others)
         elif len(long):
             counters.truncated += len(long)
-            counters.tokens_cut += self._cut(
-                [prepared[i] for i in long], None if tokens is None else tokens[long], ids, long
-            )
+            counters.tokens_cut += self._cut(whole, None if tokens is None else tokens[long], ids, long)
         counters.documents += len(texts)
         return Rows(ids, np.concatenate(owner), np.concatenate(weights))
 

@@ -1,4 +1,4 @@
-"""A token table out of an embedder: vectors of a little less worth, thousands of times faster.
+"""A token table out of an embedder: hundreds of times faster, and coarser (docs/embedders.md says by how much).
 
 sluice distill --model DIR --output DIR                    frequencies by Zipf's law
 sluice distill --model DIR --output DIR --corpus data      those of a corpus

@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         ("recipes", recipes, "every preset and every step, with its paper and its options"),
         ("compare-embedders", compare_embedders, "what a faster way of embedding costs: speed against agreement"),
         ("sample-corpus", sample_corpus, "make a real corpus out of the docstrings of installed packages"),
-        ("distill", distill, "make a token table out of an embedder: a thousand times faster, a little less exact"),
+        ("distill", distill, "make a token table out of an embedder: hundreds of times faster, and coarser"),
         ("scip-experiment", scip_experiment, "where a model puts corrupted code: does the recipe `code` hold for it?"),
     ):
         command = _command(commands, name, text)

@@ -203,7 +203,8 @@ def _beam_flags() -> set[str]:
     from apache_beam.options.pipeline_options import _BeamArgumentParser
 
     parser = _BeamArgumentParser(allow_abbrev=False)
-    for kind in {*PipelineOptions.__subclasses__(), ResourceOptions}:
+    kinds: set[Any] = {*PipelineOptions.__subclasses__(), ResourceOptions}
+    for kind in kinds:
         kind._add_argparse_args(parser)
     return {flag for action in parser._actions for flag in action.option_strings}
 

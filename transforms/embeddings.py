@@ -12,6 +12,7 @@ import pyarrow as pa
 from sluice.models import vectors
 from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.models.model_files import WEIGHTS, local_directory
+from sluice.models.static import StaticEmbedder
 from sluice.transforms import memory, progress, reading
 from sluice.transforms.artifacts import Artifact, ArtifactError
 from sluice.transforms.prefetch import ahead
@@ -58,7 +59,7 @@ class WriteEmbeddings(WriteUnit):
         self.on_unreadable = on_unreadable
         self.previous = previous
         self.tokens_known = tokens_known
-        self._embedder: Embedder | None = None
+        self._embedder: Embedder | StaticEmbedder | None = None
 
     def setup(self) -> None:
         self._embedder = load(self.config) if self.config else None
@@ -133,7 +134,7 @@ class WriteEmbeddings(WriteUnit):
         full = np.zeros((len(alive), found.shape[1]), np.int16)
         full[chosen[valid]] = found
         if old is not None and known.any():
-            full[known] = fixed_bytes(old, np.int16)[known]
+            full[known] = fixed_bytes(old, "<i2")[known]
         there = known.copy()
         there[chosen[valid]] = True
         digests = np.zeros(len(alive), "V16")

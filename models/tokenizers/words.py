@@ -60,8 +60,8 @@ class _Memory:
         self.starts = np.zeros(1 << 10, np.int64)
         self.counts = np.zeros(1 << 10, np.int64)
         self.pieces = np.zeros(1 << 10, np.int32)
-        self.slot_keys = np.zeros((2, 1 << _SLOT_BITS), np.uint64)
-        self.slot_numbers = np.full(1 << _SLOT_BITS, -1, np.int32)
+        # two numbers of a word and where its ids are, 32 * start + count: of each word one line of the cache is read
+        self.slots = np.zeros((1 << _SLOT_BITS, 4), np.uint64)
         self.words = self.filled = 0
 
     def add(self, words: Sequence[Sequence[int]]) -> None:
@@ -164,27 +164,29 @@ class WordTokenizer:
     def _known(self, joined: bytes, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(starts [n], counts [n], pieces): the ids of word i are pieces[starts[i] : starts[i] + counts[i]]."""
         keys, short = _keys(joined, starts, stops)
-        slots = (keys[0] ^ (keys[1] * _MIX)) * _MIX >> np.uint64(64 - _SLOT_BITS)
+        slots = ((keys[0] ^ (keys[1] * _MIX)) * _MIX >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
         with self._lock:
             if self._memory.words > MOST_WORDS:
                 self._memory = self._new_memory()
             memory = self._memory
-            numbers = memory.slot_numbers[slots]
-            known = (memory.slot_keys[0][slots] == keys[0]) & (memory.slot_keys[1][slots] == keys[1]) & (numbers >= 0)
-            rest = np.flatnonzero(~(known & short))
+            rows = memory.slots.take(slots, axis=0)
+            values = rows[:, 2].astype(np.int64)
+            known = short & (rows[:, 0] == keys[0]) & (rows[:, 1] == keys[1]) & (values > 0)
+            first, counts = values >> 5, values & 31
+            rest = np.flatnonzero(~known)
             if len(rest):
                 words = [joined[a:b] for a, b in zip(starts[rest].tolist(), stops[rest].tolist())]
                 found = list(map(memory.numbers.get, words))
                 if None in found:
                     self._learn(words, found)
-                numbers[rest] = found
+                numbers = np.array(found, np.int64)
+                first[rest], counts[rest] = memory.starts[numbers], memory.counts[numbers]
                 # the first word that comes to a slot stays there
-                free = rest[short[rest] & (memory.slot_numbers[slots[rest]] < 0)]
-                _, first = np.unique(slots[free], return_index=True)
-                free = free[first]
-                memory.slot_numbers[slots[free]] = numbers[free]
-                memory.slot_keys[:, slots[free]] = keys[:, free]
-            return memory.starts[numbers], memory.counts[numbers], memory.pieces
+                free = rest[short[rest] & (values[rest] == 0)]
+                free = free[np.unique(slots[free], return_index=True)[1]]
+                memory.slots[slots[free], :2] = keys[:, free].T
+                memory.slots[slots[free], 2] = first[free] << 5 | counts[free]
+            return first, counts, memory.pieces
 
     def _learn(self, words: list[bytes], found: list[int | None]) -> None:
         """Fill up `found`, the numbers of the words, and remember those that are not too long."""

@@ -1,6 +1,5 @@
 """Distilling: a table's rows are what the definition says, from any kind of tokenizer."""
 
-import json
 from pathlib import Path
 
 import numpy as np
