@@ -198,8 +198,10 @@ def test_side_inputs_are_single_values(jobs):
             if one.spec.urn == common_urns.primitives.PAR_DO.urn:
                 payload = beam_runner_api_pb2.ParDoPayload.FromString(one.spec.payload)
                 found |= {one.unique_name for _ in payload.side_inputs}
-    # The boundary of a cut, and the one sum of all clusters' statistics.
-    assert found == {"Cut/Keep", "AssignClusters/AddStatistics/InjectDefault"}
+    # The boundary of a cut, the one sum of all clusters' statistics, and for ranges of a million documents where they
+    # begin and what the groups that cross them weigh.
+    ranges = {"RankWithinGroups/SendKeys", "RankWithinGroups/WriteRanks"}
+    assert found == {"Cut/Keep", "AssignClusters/AddStatistics/InjectDefault"} | ranges
 
 
 def test_no_text_and_no_vector_crosses_a_shuffle(tmp_path, monkeypatch):
