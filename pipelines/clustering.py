@@ -13,7 +13,7 @@ from sluice.pipelines.step import Step
 from sluice.transforms.adopted import AdoptCentroids, check_embedding, content_digest
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import MakeCentroids, Members, Training
-from sluice.transforms.clusters import AssignClusters
+from sluice.transforms.clusters import AssignClusters, run_bytes
 from sluice.transforms.order import Order
 from sluice.transforms.refine import RefineCentroids
 from sluice.transforms.two_level import MakeTwoLevels
@@ -135,13 +135,21 @@ class Clustered(Step):
         return find_centroids(self.centroids, self.step)
 
     def assign(
-        self, work: "Work", members: Members, centroids: Artifact, *, order: Order | None = None, folder: str = ""
+        self,
+        work: "Work",
+        members: Members,
+        centroids: Artifact,
+        *,
+        order: Order | None = None,
+        bin_bytes: int = 0,
+        folder: str = "",
     ) -> tuple[Artifact, "Stage"]:
-        """Every member's cluster; inside a cluster documents lie in the order, where one is given."""
-        described = None if order is None else asdict(order)
+        """Every member's cluster; where an order is given, the vectors as well, sorted for bins of that size."""
+        # A unit's files must be of one run length, also where its worker died between them.
+        described = None if order is None else [asdict(order), run_bytes(bin_bytes)]
         clusters = work.artifact(f"{folder}clusters", described, centroids, *inputs(members))
         work.clusters = clusters
-        assign = AssignClusters(work.inventory, members, centroids, clusters, order, work.seed, work.units)
+        assign = AssignClusters(work.inventory, members, centroids, clusters, order, work.seed, work.units, bin_bytes)
         return clusters, work.stage(f"{folder}clusters", clusters, assign)
 
 

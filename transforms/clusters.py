@@ -24,6 +24,7 @@ from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import fixed_bytes
 
 CLUSTERS = pa.schema([("cluster", pa.int32()), ("similarity", pa.int32())])
+# Of records that are sorted at once, at least; see run_bytes.
 RUN_BYTES = 64 << 20
 WINDOW_ROWS = 16384
 CHECKED = 500
@@ -37,6 +38,14 @@ def record_dtype(dimension: int) -> np.dtype:
 def most_in_bin(bin_bytes: int, dimension: int) -> int:
     """How many representatives a bin holds."""
     return max(bin_bytes // record_dtype(dimension).itemsize, 1)
+
+
+def run_bytes(bin_bytes: int) -> int:
+    """How many bytes of records are sorted into one run.
+
+    A bin reads one range of every run, so larger bins go with larger runs: both make fewer and longer reads.
+    """
+    return max(bin_bytes // 4, RUN_BYTES)
 
 
 def load_assigner(centroids: Artifact, folder: str) -> assign.SplitAssigner:
@@ -61,9 +70,19 @@ def load_assigner(centroids: Artifact, folder: str) -> assign.SplitAssigner:
 class WriteClusters(WriteUnit):
     """Unit -> its part of clusters/, its sorted records and their offsets (the last two only with an `order`)."""
 
-    def __init__(self, target: Artifact, members: Members, centroids: Artifact, *, order: Order | None, seed: int):
+    def __init__(
+        self,
+        target: Artifact,
+        members: Members,
+        centroids: Artifact,
+        *,
+        order: Order | None,
+        seed: int,
+        run_bytes: int = RUN_BYTES,
+    ):
         super().__init__(target)
         self.members, self.centroids, self.order, self.seed = members, centroids, order, seed
+        self.run_bytes = run_bytes
 
     def setup(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="sluice-scann-")
@@ -82,7 +101,7 @@ class WriteClusters(WriteUnit):
         offsets: list[np.ndarray] = []
         # The sorted file first: a unit whose clusters part exists has it.
         with storage.create(self.target.path(unit.id, ".records")) as path, open(path, "wb") as file:
-            runs = _Runs(file, self._assigner.clusters, offsets)
+            runs = _Runs(file, self._assigner.clusters, offsets, self.run_bytes)
             tables = list(self._tables(unit, stats, runs))
             runs.flush()
         with storage.create(self.target.path(unit.id, ".npy")) as path, open(path, "wb") as file:
@@ -141,8 +160,8 @@ class WriteClusters(WriteUnit):
 class _Runs:
     """Appends records to a file in runs sorted by cluster; `offsets` gets each run's, in records of the file."""
 
-    def __init__(self, file: Any, clusters: int, offsets: list[np.ndarray]):
-        self.file, self.clusters, self.offsets = file, clusters, offsets
+    def __init__(self, file: Any, clusters: int, offsets: list[np.ndarray], most: int):
+        self.file, self.clusters, self.offsets, self.most = file, clusters, offsets, most
         self.held: list[tuple[np.ndarray, np.ndarray]] = []
         self.bytes = self.written = 0
 
@@ -152,7 +171,7 @@ class _Runs:
         records["priority"], records["tie"] = columns["priority"], columns["tie"]
         self.held.append((records, clusters))
         self.bytes += records.nbytes
-        if self.bytes >= RUN_BYTES:
+        if self.bytes >= self.most:
             self.flush()
 
     def flush(self) -> None:
@@ -202,7 +221,10 @@ def _add_arrays(blocks: Iterable[bytes]) -> bytes:
 
 @dataclass
 class AssignClusters(beam.PTransform):
-    """pipeline -> clusters/ of all units, statistics.npy (int64 [4, k], see ClusterStatistics) and the manifest."""
+    """pipeline -> clusters/ of all units, statistics.npy (int64 [4, k], see ClusterStatistics) and the manifest.
+
+    bin_bytes: of the scorer that will read the sorted records, which are there where an `order` is given.
+    """
 
     inventory: Artifact
     members: Members
@@ -211,20 +233,27 @@ class AssignClusters(beam.PTransform):
     order: Order | None
     seed: int
     units: int
+    bin_bytes: int = 0
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
 
     @property
+    def run_bytes(self) -> int:
+        return run_bytes(self.bin_bytes) if self.order else 0
+
+    @property
     def worker_memory(self) -> int:
         """Bytes that a worker needs, as transforms.memory counts them; the centroids are finished."""
         totals = self.centroids.manifest["totals"]
         clusters = totals["k"] + sum(count for _, count in totals.get("splits", []))
-        return memory.assignment(k=clusters, dimension=totals["dimension"], run_bytes=RUN_BYTES if self.order else 0)
+        return memory.assignment(k=clusters, dimension=totals["dimension"], run_bytes=self.run_bytes)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        write = WriteClusters(self.clusters, self.members, self.centroids, order=self.order, seed=self.seed)
+        write = WriteClusters(
+            self.clusters, self.members, self.centroids, order=self.order, seed=self.seed, run_bytes=self.run_bytes
+        )
         parts = pipeline | ReadUnits(self.inventory) | "Assign" >> beam.ParDo(write)
         totals = (
             parts

@@ -47,7 +47,7 @@ class SemDeDup(Clustered):
         yield stage
         members = self.members(work, copies)
         centroids = yield from self.train(work, members)
-        clusters, stage = self.assign(work, members, centroids, order=order)
+        clusters, stage = self.assign(work, members, centroids, order=order, bin_bytes=self.bin_bytes)
         yield stage
         for number in range(1, MOST_SPLITS + 2):
             most = most_in_bin(self.bin_bytes, centroids.manifest["totals"]["dimension"])
@@ -63,7 +63,9 @@ class SemDeDup(Clustered):
             split = SplitClusters(work.inventory, members, clusters, centroids, finer, plan, work.units)
             yield work.stage(f"{folder}centroids", finer, split)
             centroids = finer
-            clusters, stage = self.assign(work, members, centroids, order=order, folder=folder)
+            clusters, stage = self.assign(
+                work, members, centroids, order=order, bin_bytes=self.bin_bytes, folder=folder
+            )
             yield stage
         yield self._score(work, members, clusters, copies, centroids.manifest["totals"]["dimension"])
 

@@ -6,8 +6,7 @@ from sluice.transforms import clusters, memory
 from tests.transforms.test_memory import DIMENSION, peak, stored
 
 
-def test_sorting_runs_allocates_what_the_formula_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "RUN_BYTES", 4 << 20)
+def test_sorting_runs_allocates_what_the_formula_says(tmp_path):
     rows, windows = 2000, 30
     vectors = stored(rows)
     number = np.random.default_rng(0).integers(0, 50, rows)
@@ -15,7 +14,7 @@ def test_sorting_runs_allocates_what_the_formula_says(tmp_path, monkeypatch):
     def sort() -> None:
         with open(tmp_path / "runs", "wb") as file:
             offsets: list[np.ndarray] = []
-            runs = clusters._Runs(file, 50, offsets)
+            runs = clusters._Runs(file, 50, offsets, 4 << 20)
             for _ in range(windows):
                 column = np.arange(rows)
                 runs.add(vectors, number, rows=column, priority=column, tie=column)

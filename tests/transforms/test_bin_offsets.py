@@ -12,7 +12,7 @@ from tests.pipelines.corpora import artifact, make_rows, run_d4, write_jsonl
 @pytest.fixture
 def clusters(tmp_path, monkeypatch):
     # Several sorted runs a unit, so that offsets have a second dimension.
-    monkeypatch.setattr(clusters_module, "RUN_BYTES", 500)
+    monkeypatch.setattr(clusters_module, "run_bytes", lambda bin_bytes: 500)
     monkeypatch.setattr(clusters_module, "WINDOW_ROWS", 20)
     source = write_jsonl(tmp_path / "corpus", make_rows(120))
     run_d4(source, tmp_path / "run", unit_bytes=20_000, recipe="semdedup", keep="0.8")
@@ -32,3 +32,8 @@ def test_a_slice_of_the_offsets_is_read_alone(clusters):
                 assert np.array_equal(found, whole[:, first : last + 1])
         runs += len(whole)
     assert runs == totals["runs"] > len(clusters.manifest["parts"])
+
+
+def test_larger_bins_are_read_in_longer_ranges():
+    assert clusters_module.run_bytes(0) == clusters_module.run_bytes(256 << 20) == 64 << 20
+    assert clusters_module.run_bytes(1 << 30) == 256 << 20
