@@ -44,7 +44,7 @@ def write_jsonl(folder: Path, rows: list[dict], *, files: int = 3) -> str:
     return str(folder)
 
 
-def run_d4(source: str, run: Path | str, **options) -> dict:
+def run_d4(source: str, run: Path | str, /, **options) -> dict:
     settings = {"id": "id", "vector": "embedding", "tokens": "column:tokens", "clusters": "6", "keep": "0.5"}
     settings |= options
     return curate([source], str(run), **{name: value for name, value in settings.items() if value is not None})

@@ -247,29 +247,6 @@ def test_every_step_is_held_against_length(rows, source, tmp_path):
     assert second["length_only"]["longest"] > 0.98
 
 
-# All of them ----------------------------------------------------------------------------------------------------
-
-ALL = [
-    {"step": "quality", "cut": {"ratio": "0.9"}},
-    LOOSE | {"verify": "0.4"},
-    {"step": "length", "cut": {"ratio": "0.3"}},
-]
-
-
-@pytest.mark.parametrize(
-    "args",
-    [["--direct_running_mode=multi_threading", "--direct_num_workers=2"], ["--direct_runner_bundle_repeat=1"]],
-    ids=["two threads", "every bundle twice"],
-)
-def test_every_engine_decides_the_same(source, tmp_path, args):
-    from sluice.pipelines.curate import run_recipe
-
-    for run, more in (("expected", []), ("run", args)):
-        recipe = recipe_of(ALL, paths=[source], unit_bytes=40_000)
-        run_recipe(recipe, str(tmp_path / run), beam_args=["--runner=FnApiRunner", *more])
-    assert decisions(tmp_path / "run").equals(decisions(tmp_path / "expected"))
-
-
 def recipe_of(steps: list[dict], **input) -> Recipe:
     given = {"paths": ["x"], "id": "id", "tokens": "column:tokens"} | input
     return Recipe.model_validate({"input": given, "steps": steps})
