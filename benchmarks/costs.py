@@ -8,19 +8,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-CONSTANTS = Path(__file__).parent / "constants.json"
-# As pipelines/recipe.py and models/kmeans.py have them.
-SAMPLE_PER_CLUSTER, MOST_SAMPLED, MOST_CLUSTERS = 256, 1_000_000, 100_000
+from sluice.models import growth
+from sluice.models.growth import clusters_for, record_bytes
+from sluice.pipelines.plan_rates import CONSTANTS
+
+__all__ = ["CONSTANTS", "clusters_for", "record_bytes"]
+
+# As pipelines/recipe.py has them; MOST_SAMPLED is what one trainer was measured with.
+SAMPLE_PER_CLUSTER, MOST_SAMPLED = 256, 1_000_000
 BIN_BYTES, UNIT_BYTES, RUN_BYTES = 256 << 20, 128 << 20, 64 << 20
-# Beside its vector (2 bytes a number) a sorted record has row, priority and tie: transforms.clusters.record_dtype.
-RECORD_EXTRA = 20
-# The exact cut: passes over 16 bits each, of a score of 25 bits and of half its tie.
-PASSES, HISTOGRAM_BYTES = 4, 8 << 16
-
-
-def clusters_for(documents: int) -> int:
-    """What `clusters: auto` chooses."""
-    return int(min(max(round(documents**0.5), 1), MOST_CLUSTERS))
 
 
 def sample_for(documents: int, clusters: int) -> int:
@@ -61,14 +57,9 @@ def save_constants(found: dict[str, Any], machine: str, path: Path = CONSTANTS) 
 # Growth ---------------------------------------------------------------------------------------------------------
 
 
-def record_bytes(dimension: int) -> int:
-    """A document among the vectors sorted by cluster."""
-    return 2 * dimension + RECORD_EXTRA
-
-
 def mean_cluster(documents: int, clusters: int, dimension: int) -> float:
     """Documents of a cluster on average; one that no bin holds is split into parts that are half full on average."""
-    return min(documents / clusters, BIN_BYTES / record_bytes(dimension) / 2)
+    return growth.mean_cluster(documents, clusters, dimension, BIN_BYTES)
 
 
 def product_growth(kind: str, before: tuple[int, int], after: tuple[int, int], dimension: int) -> float:
@@ -123,13 +114,8 @@ def shuffled(stage: str, in_proportion: float, clusters: int, units: int) -> flo
 
     Combiners add them up within a bundle; here every unit is a bundle of its own, which is the most that it can be.
     """
-    if stage.endswith("/keep"):
-        return float(PASSES * HISTOGRAM_BYTES * units)
-    if stage.endswith("/clusters"):
-        return in_proportion + 4 * 8 * clusters * units
-    if stage == "decisions":
-        return in_proportion + 2 * (2 * 8) * clusters * units
-    return in_proportion
+    counts = growth.shuffled_counts(stage.rpartition("/")[2], clusters=clusters, bundles=units)
+    return counts if stage.endswith("/keep") else in_proportion + counts
 
 
 def units_of(documents: int, dimension: int) -> int:

@@ -2,6 +2,7 @@
 
     python benchmarks/embed.py --documents 500
     python benchmarks/embed.py --documents 500 --peer --peer-python /path/to/venv/bin/python
+    python benchmarks/embed.py --documents 100 --dtype float32 bfloat16 --peer --peer-python /path/to/venv/bin/python
 
 The peer's environment holds torch, transformers and sentence-transformers. Both sides run alternately, `--rounds`
 times, and the best of each counts; on a busy machine compare core-seconds. Work is counted on unpadded tokens.
@@ -29,6 +30,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,13 +101,13 @@ def model_work(model: str, lengths: np.ndarray) -> float:
 class Peer:
     """sentence-transformers in another interpreter: `embed()` embeds all documents once more."""
 
-    def __init__(self, python: str, model: str, texts: list[str]) -> None:
+    def __init__(self, python: str, model: str, texts: list[str], dtype: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._vectors = Path(self._folder.name, "vectors.npy")
         Path(self._folder.name, "texts.json").write_text(json.dumps(texts), encoding="utf-8")
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
         self._process = subprocess.Popen(
-            [python, __file__, "--as-peer", self._folder.name, "--model", model],
+            [python, __file__, "--as-peer", self._folder.name, "--model", model, "--dtype", dtype],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -131,17 +133,19 @@ class Peer:
         return np.load(self._vectors)
 
 
-def serve_as_peer(folder: str, model: str) -> None:
+def serve_as_peer(folder: str, model: str, dtype: str) -> None:
     """What the other interpreter runs: load, then embed everything for each line read."""
+    import torch
     from sentence_transformers import SentenceTransformer
 
     texts = json.loads(Path(folder, "texts.json").read_text(encoding="utf-8"))
-    encoder = SentenceTransformer(model, device="cpu")
+    encoder = SentenceTransformer(model, device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
     encoder.max_seq_length = 256
     encoder.encode(texts[:64])
 
     def embed() -> None:
-        np.save(Path(folder, "vectors.npy"), encoder.encode(texts, batch_size=32, normalize_embeddings=True))
+        found = encoder.encode(texts, batch_size=32, normalize_embeddings=True, convert_to_tensor=True)
+        np.save(Path(folder, "vectors.npy"), found.float().numpy())
 
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -149,10 +153,54 @@ def serve_as_peer(folder: str, model: str) -> None:
         print("spent", *spent, flush=True)
 
 
+class Side:
+    """One dtype: our embedder, the peer's where there is one, and what each round of theirs took."""
+
+    def __init__(self, model: str, dtype: str, texts: list[str], *, cache: str | None, peer: str | None) -> None:
+        from sluice.models.embedder import EmbedderConfig, load
+
+        self.dtype, self.texts = dtype, texts
+        start = time.perf_counter()
+        self.embedder = load(EmbedderConfig(model, dtype=dtype, cache=cache))
+        self.loaded = time.perf_counter() - start
+        self.vectors = self.embedder.embed(texts)
+        self.first = time.perf_counter() - start - self.loaded
+        self.counters = replace(self.embedder.counters)
+        self.peer = Peer(peer, model, texts, dtype) if peer else None
+        self.ours: list[Spent] = []
+        self.theirs: list[Spent] = []
+
+    def round(self) -> None:
+        self.ours.append(spend(lambda: self.embedder.embed(self.texts)))
+        if self.peer:
+            self.theirs.append(self.peer.embed())
+
+    def row(self, exact: np.ndarray, work: float, peak: float) -> list[str]:
+        """Cells of the table; `exact`: vectors in float32, `work`: FLOPs of a round."""
+        documents = len(self.texts)
+        seconds, cores = (min(values) for values in zip(*self.ours))
+        cells = [self.dtype, f"{documents / seconds:.1f}", f"{documents / cores:.1f}"]
+        cells += [f"{work / seconds / 1e9:.1f}", f"{work / seconds / peak:.0%}", _cosine(self.vectors, exact)]
+        if not self.peer:
+            return cells
+        peer_seconds, peer_cores = (min(values) for values in zip(*self.theirs))
+        cells += [f"{documents / peer_seconds:.1f}", f"{documents / peer_cores:.1f}"]
+        cells += [f"{peer_seconds / seconds:.2f}", f"{peer_cores / cores:.2f}"]
+        return [*cells, _cosine(self.peer.vectors(), exact)]
+
+
+def _cosine(vectors: np.ndarray, exact: np.ndarray) -> str:
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(exact, axis=1)
+    return f"{float(((vectors * exact).sum(axis=1) / lengths).min()):.6f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=500)
     parser.add_argument("--model", default=None, help="a model directory; all-MiniLM-L6-v2 by default")
+    parser.add_argument(
+        "--dtype", nargs="+", default=["float32"], choices=("float32", "bfloat16"), help="of both sides"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cache", default=None, help="directory of compiled programs")
     parser.add_argument("--peer", action="store_true", help="also run sentence-transformers")
@@ -160,50 +208,40 @@ def main() -> None:
     parser.add_argument("--as-peer", default=None, help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.as_peer:
-        serve_as_peer(flags.as_peer, flags.model)
+        serve_as_peer(flags.as_peer, flags.model, flags.dtype[0])
         return
+
+    import measure
 
     from sluice.models.default_model import default_model_dir
     from sluice.models.embedder import EmbedderConfig, load
 
     model = flags.model or default_model_dir()
     texts = documents(flags.documents)
-    start = time.perf_counter()
-    embedder = load(EmbedderConfig(model, cache=flags.cache))
-    loaded = time.perf_counter() - start
-    vectors = embedder.embed(texts)
-    first = time.perf_counter() - start - loaded
-    counters = embedder.counters
-    waste = counters.padded_tokens / (counters.tokens + counters.padded_tokens)
-    tokens = counters.tokens
-    lengths = np.array([len(ids) for ids in embedder.tokenize(texts)])
-
-    peer = Peer(flags.peer_python, model, texts) if flags.peer else None
-    ours, theirs = [], []
+    print(f"{measure.machine()}, {len(os.sched_getaffinity(0))} of them usable")
+    peer = flags.peer_python if flags.peer else None
+    sides = [Side(model, dtype, texts, cache=flags.cache, peer=peer) for dtype in dict.fromkeys(flags.dtype)]
     for _ in range(flags.rounds):
-        ours.append(spend(lambda: embedder.embed(texts)))
-        if peer:
-            theirs.append(peer.embed())
+        for side in sides:
+            side.round()
+    exact = next((side.vectors for side in sides if side.dtype == "float32"), None)
+    if exact is None:
+        exact = load(EmbedderConfig(model, cache=flags.cache)).embed(texts)
+    embedder, counters = sides[0].embedder, sides[0].counters
     counting = best_seconds(lambda: embedder.count_tokens(texts), 3)
-    seconds, core_seconds = (min(values) for values in zip(*ours))
-    work, peak = model_work(model, lengths), product_peak()
+    work = model_work(model, np.array([len(ids) for ids in embedder.tokenize(texts)]))
+    peak = product_peak()
 
-    print(f"load {loaded:.1f} s, first pass with compiling {first:.1f} s, {len(os.sched_getaffinity(0))} cores")
-    print(f"documents/s      {len(texts) / seconds:10.1f}   ({len(texts)} documents, {tokens} tokens)")
-    print(f"  /core-second   {len(texts) / core_seconds:10.1f}")
-    print(f"tokens/s         {tokens / seconds:10.0f}")
-    print(f"GFLOP/s          {work / seconds / 1e9:10.1f}   {work / seconds / peak:.0%} of {peak / 1e9:.0f}")
-    print(f"padding waste    {waste:10.1%}")
-    print(f"tokens counted/s {embedder.count_tokens(texts).sum() / counting:10.0f}")
+    for side in sides:
+        print(f"{side.dtype}: load {side.loaded:.1f} s, first pass with compiling {side.first:.1f} s")
+    padding = counters.padded_tokens / (counters.tokens + counters.padded_tokens)
+    print(f"{len(texts)} documents, {counters.tokens} tokens, {padding:.1%} padding besides")
+    print(f"tokens counted/s {embedder.count_tokens(texts).sum() / counting:.0f}")
+    print(f"float32 products at best {peak / 1e9:.0f} GFLOP/s")
+    header = ["dtype", "documents/s", "/core-second", "GFLOP/s", "of peak", "least cosine to float32"]
     if peer:
-        their_seconds, their_core_seconds = (min(values) for values in zip(*theirs))
-        cosine = float((peer.vectors() * vectors).sum(axis=1).min())
-        print(f"peer documents/s {len(texts) / their_seconds:10.1f}")
-        print(f"  /core-second   {len(texts) / their_core_seconds:10.1f}")
-        print(
-            f"ratio            {their_seconds / seconds:10.2f}   (core-seconds {their_core_seconds / core_seconds:.2f})"
-        )
-        print(f"least cosine     {cosine:10.7f}")
+        header += ["peer documents/s", "/core-second", "ratio", "by core-seconds", "its least cosine"]
+    print(measure.table(header, [side.row(exact, work, peak) for side in sides]))
 
 
 if __name__ == "__main__":

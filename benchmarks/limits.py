@@ -2,7 +2,7 @@
 
     python benchmarks/limits.py                          # 1,000 to 1,000,000 units, 100,000 files; three minutes
     python benchmarks/limits.py --quick                  # 1,000 and 10,000 units, 10,000 files
-    python benchmarks/limits.py --constants              # and keep what was found in benchmarks/constants.json
+    python benchmarks/limits.py --constants              # and keep what was found in pipelines/plan_constants.json
 
 A manifest lists every part with its statistics, and each process that reads an artifact holds it.
 """
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--units", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--files", type=int, default=100_000)
-    parser.add_argument("--constants", action="store_true", help="keep what was found in benchmarks/constants.json")
+    parser.add_argument("--constants", action="store_true", help="keep what was found in pipelines/plan_constants.json")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:

@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py --shared ../shared/data > quality.md
 
-Embedding some 22,000 documents and 50,000 sentences takes a quarter of an hour on 2 cores; every further threshold
-takes seconds, because the run directory is the same.
+Embedding some 22,000 documents and 50,000 sentences takes a quarter of an hour on 2 cores, once: vectors are kept by
+content, as benchmarks/proof.py keeps them. Every further threshold takes seconds: the run directory is the same.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 
 import measure
 import numpy as np
+from proof_runs import CONTROLS, VECTORS, Compared, Corpus, Steps, Vectors
 
 THRESHOLDS = ("0.95", "0.9", "0.85", "0.8", "0.75")
 CLUSTERS = ("auto", "1")
@@ -32,9 +33,9 @@ MINHASH = (
 DEFINITION = """\
 A corpus comes in groups of documents that say the same. A group of s documents has s - 1 removable ones. Removed
 documents of a group count as right as long as one of the group is left: min(removed, s - 1). Precision is the right
-ones among all that were removed, recall the right ones among all that are removable. The control removes as many at
-random. By kind, only groups of two are counted (an original and one planted duplicate), where it is plain which
-duplicate was found: the pair is found unless both are kept.
+ones among all that were removed, recall the right ones among all that are removable. The controls remove as many at
+random, or as many tokens. By kind, only groups of two are counted (an original and one planted duplicate), where it is
+plain which duplicate was found: the pair is found unless both are kept.
 """
 
 
@@ -96,45 +97,19 @@ def best_f1(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 # Running --------------------------------------------------------------------------------------------------------
 
 
-def curate(corpus: Path, run: Path, steps: list[dict[str, Any]]) -> set[str]:
-    """The ids that a recipe with these steps keeps; what the run directory has already is not done again."""
-    import pyarrow.parquet as pq
-    import yaml
-
-    from sluice.pipelines.curate import run_recipe
-    from sluice.pipelines.options import build_recipe
-
-    run.mkdir(parents=True, exist_ok=True)
-    file = run / "steps.yaml"
-    file.write_text(yaml.safe_dump({"steps": steps}))
-    run_recipe(build_recipe(inputs=(str(corpus),), recipe=str(file), id="id"), str(run))
-    manifest = json.loads((run / "decisions/manifest.json").read_text())
-    tables = [pq.read_table(run / "decisions" / part["name"], columns=["id", "fate"]) for part in manifest["parts"]]
-    pairs = ((name, fate) for table in tables for name, fate in zip(*(table[c].to_pylist() for c in ("id", "fate"))))
-    return {name for name, fate in pairs if fate == "kept"}
-
-
-def semdedup(threshold: str, clusters: str) -> list[dict[str, Any]]:
+def semdedup(threshold: str, clusters: str) -> Steps:
     k = clusters if clusters == "auto" else int(clusters)
     return [{"step": "exact"}, {"step": "semdedup", "clusters": k, "cut": {"threshold": threshold}}]
 
 
-def removals(corpus: Path, run: Path, total: int) -> Iterable[tuple[str, set[str], set[str]]]:
-    """(name, ids kept, ids that the control keeps) for `exact` alone and then for each clustering and threshold."""
-    recipes = {"exact copies only": [{"step": "exact"}]}
+def removals(corpus: Corpus) -> Iterable[tuple[str, Compared]]:
+    """(name, outcome and controls) for `exact` alone and then for each clustering and threshold."""
+    recipes: dict[str, Steps] = {"exact copies only": [{"step": "exact"}]}
     for clusters in CLUSTERS:
         label = "one cluster" if clusters == "1" else "sqrt(n) clusters"
         recipes |= {f"semdedup {t}, {label}": semdedup(t, clusters) for t in THRESHOLDS}
     for name, steps in recipes.items():
-        print(f"{corpus.name}: {name}", file=sys.stderr)
-        kept = curate(corpus, run, steps)
-        control = curate(corpus, run.with_name(run.name + "-random"), [random_step(len(kept), total)])
-        yield name, kept, control
-
-
-def random_step(kept: int, total: int) -> dict[str, Any]:
-    """A random step that keeps exactly so many: a ratio half a document below, because cuts round up."""
-    return {"step": "random", "cut": {"ratio": f"{(kept - 0.5) / total:.12f}"}}
+        yield name, corpus.compare(steps, name)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -145,7 +120,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 # The corpora ----------------------------------------------------------------------------------------------------
 
 
-def planted(shared: Path, work: Path) -> str:
+def planted(shared: Path, work: Path, vectors: Vectors) -> str:
     """Tables of all kinds together, and of each kind, on the planted corpus."""
     truth = read_lines(shared / "planted.truth.jsonl.gz")
     groups = {one["id"]: one["group"] for one in truth}
@@ -158,17 +133,24 @@ def planted(shared: Path, work: Path) -> str:
     by_kind: list[Sequence[str]] = [
         ("how many there are", *(str(pairs[kind]) for kind in kinds), *(str(alone[kind]) for kind in ALONE))
     ]
-    for name, kept, control in removals(shared / "planted.jsonl.gz", work / "planted", len(truth)):
+    corpus = Corpus(work / "planted", read_lines(shared / "planted.jsonl.gz"), vectors)
+    for name, one in removals(corpus):
+        kept = one.outcome.kept
         missed = Counter(one["kind"] for one in copies if one["id"] in kept and one["of"] in kept)
         recall = {kind: 1 - missed[kind] / pairs[kind] for kind in kinds}
         wrong = Counter(one["kind"] for one in truth if one["id"] not in kept)
         rows.append(
-            (name, *judge(groups, kept).cells(), f"{recall['paraphrase']:.2f}", *judge(groups, control).cells()[1:])
+            (
+                name,
+                *judge(groups, kept).cells(),
+                f"{recall['paraphrase']:.2f}",
+                *(cell for control in (one.documents, one.tokens) for cell in judge(groups, control.kept).cells()[1:]),
+            )
         )
         by_kind.append((name, *(f"{recall[kind]:.2f}" for kind in kinds), *(str(wrong[kind]) for kind in ALONE)))
-    rows += [(*row, "", "", "") for row in MINHASH]
+    rows += [(*row, *[""] * 6) for row in MINHASH]
     header = ["", "removed", "precision", "recall", "F1", "paraphrases found"]
-    header += ["random: precision", "random: recall", "random: F1"]
+    header += [f"{control}: {name}" for control in CONTROLS for name in ("precision", "recall", "F1")]
     found = [
         f"## planted: {len(truth):,} documents, {len(truth) - len(set(groups.values())):,} removable\n",
         measure.table(header, rows),
@@ -178,33 +160,35 @@ def planted(shared: Path, work: Path) -> str:
     return "\n".join(found)
 
 
-def dups(shared: Path, work: Path) -> str:
+def dups(shared: Path, work: Path, vectors: Vectors) -> str:
     """Tables on corpora with published duplicate groups, each source judged on its own."""
     groups = {one["id"]: one["group"] or f"alone:{one['id']}" for one in read_lines(shared / "dups.truth.jsonl.gz")}
-    sources = {one["id"]: one["source"] for one in read_lines(shared / "dups.jsonl.gz")}
+    documents = read_lines(shared / "dups.jsonl.gz")
+    sources = {one["id"]: one["source"] for one in documents}
     rows = defaultdict(list)
-    for name, kept, control in removals(shared / "dups.jsonl.gz", work / "dups", len(groups)):
+    for name, one in removals(Corpus(work / "dups", documents, vectors)):
         for source in sorted(set(sources.values())):
             here = {one: group for one, group in groups.items() if sources[one] == source}
-            rows[source].append((name, *judge(here, kept).cells(), f"{judge(here, control).f1:.3f}"))
+            own, *controls = (judge(here, each.kept) for each in one)
+            rows[source].append((name, *own.cells(), *(f"{control.f1:.3f}" for control in controls)))
     found = [f"## dups: {len(groups):,} documents\n"]
     found.append(
-        "The sources are curated together, as one corpus, and so is the control: it removes as many of the whole. A "
+        "The sources are curated together, as one corpus, and so are the controls: they remove as many of the whole. A "
         "document in no published group counts as unique."
     )
     for source, lines in rows.items():
         here = {one: group for one, group in groups.items() if sources[one] == source}
         found.append(f"\n### {source}: {len(here):,} documents, {judge(here, set(here)).removable:,} removable\n")
-        found.append(measure.table(["", "removed", "precision", "recall", "F1", "random: F1"], lines))
+        found.append(
+            measure.table(["", "removed", "precision", "recall", "F1", *(f"{c}: F1" for c in CONTROLS)], lines)
+        )
     return "\n".join(found)
 
 
-def pairs(shared: Path, limit: int | None) -> str:
+def pairs(shared: Path, limit: int | None, vectors: Vectors) -> str:
     """AUC and best F1 of the cosine on labelled pairs, by source."""
     import pyarrow.parquet as pq
 
-    from sluice.models.default_model import default_model_dir
-    from sluice.models.embedder import EmbedderConfig, load
     from sluice.models.vectors import COARSE, coarse, quantise
 
     table = pq.read_table(shared / "pairs.parquet", columns=["a", "b", "label", "source"]).to_pylist()
@@ -212,8 +196,8 @@ def pairs(shared: Path, limit: int | None) -> str:
     texts = sorted({one[side] for one in table for side in ("a", "b")})
     place = {text: row for row, text in enumerate(texts)}
     print(f"pairs: {len(texts)} sentences", file=sys.stderr)
-    vectors = coarse(quantise(load(EmbedderConfig(default_model_dir())).embed(texts)))
-    left, right = (vectors[[place[one[side]] for one in table]] for side in ("a", "b"))
+    points = coarse(quantise(vectors.of(texts)[0]))
+    left, right = (points[[place[one[side]] for one in table]] for side in ("a", "b"))
     cosines = np.einsum("nd,nd->n", left, right, dtype=np.float64) / COARSE**2
     labels = np.array([one["label"] for one in table])
     source = np.array([one["source"] for one in table])
@@ -237,16 +221,17 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path(__file__).parent.parent.parent / "shared" / "data")
     parser.add_argument("--work", type=Path, help="where run directories are kept (default: a temporary folder)")
     parser.add_argument("--only", choices=("planted", "dups", "pairs"))
+    parser.add_argument("--vectors", type=Path, default=VECTORS, help=f"where vectors are kept (default: {VECTORS})")
     parser.add_argument("--limit", type=int, metavar="N", help="pairs: the first N only")
     options = parser.parse_args()
     if not options.shared.is_dir():
         parser.error(f"{options.shared} is not there: the corpora are data of their own, named by --shared")
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as temporary:
-        work = options.work or Path(temporary)
+        work, vectors = options.work or Path(temporary), Vectors(options.vectors)
         parts = {
-            "planted": lambda: planted(options.shared, work),
-            "dups": lambda: dups(options.shared, work),
-            "pairs": lambda: pairs(options.shared, options.limit),
+            "planted": lambda: planted(options.shared, work, vectors),
+            "dups": lambda: dups(options.shared, work, vectors),
+            "pairs": lambda: pairs(options.shared, options.limit, vectors),
         }
         print(DEFINITION)
         for name, part in parts.items():

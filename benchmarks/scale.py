@@ -245,7 +245,9 @@ def main() -> None:
     parser.add_argument("--template", action="store_true", help="also with one template as 60 %% of all documents")
     parser.add_argument("--results", type=Path, default=Path(RESULTS), help="JSON lines, appended to")
     parser.add_argument("--folder", type=Path, help="where to work, and to go on with what is there")
-    parser.add_argument("--constants", action="store_true", help="keep what was measured in benchmarks/constants.json")
+    parser.add_argument(
+        "--constants", action="store_true", help="keep what was measured in pipelines/plan_constants.json"
+    )
     parser.add_argument("--document", type=Path, help="write the tables into this page, between its markers")
     parser.add_argument("--quick", action="store_true", help="20,000 and 80,000 documents of 64 dimensions")
     parser.add_argument("--show", action="store_true", help="measure nothing, print the tables of --results")

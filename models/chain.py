@@ -76,7 +76,10 @@ class Chain:
         if name is None:
             return ""
         if name not in self.prompts:
-            raise ValueError(f"{self.network} has no prompt {name!r}: there are {sorted(self.prompts)}")
+            known = (
+                f"it has {', '.join(map(repr, sorted(self.prompts)))}" if self.prompts else "it has no prompts at all"
+            )
+            raise ValueError(f"{self.network} has no prompt {name!r}: {known}")
         return self.prompts[name]
 
 

@@ -1,8 +1,8 @@
 """Text quality from simple rules about lines (Sharma et al. 2024, Text Quality-Based Pruning, arXiv 2405.01582).
 
 Every rule says something good about a line; the paper's rules that mark bad lines are turned round, because a weight is
-learnt from the lines that satisfy the rule. Its four rules that need a parser are left out, and the weights are shares
-of those that are left. All arithmetic is on whole numbers, so scores are the same everywhere.
+learnt from the lines that satisfy the rule. Its four rules that need a parser are models.parser_rules; without a parser
+weights are shares of the others. All arithmetic is on whole numbers, so scores are the same everywhere.
 """
 
 import re
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from sluice.models.parser_rules import PARSER_RULES
 
 WORD, SIGN = re.compile(r"\w+"), re.compile(r"[^\w\s]")
 DIGIT = re.compile(r"\d")
@@ -73,30 +75,41 @@ RULES: dict[str, Callable[[Line], bool]] = {
 }
 
 
+# The rules of models.parser_rules come after those above, wherever there is a parser.
+ALL_RULES = (*RULES, *PARSER_RULES)
+# Lines -> bool [lines, rules], in the order of PARSER_RULES: models.parser_rules.SpacyParser.
+Parse = Callable[[Sequence[str]], np.ndarray]
+
+
 def lines_of(text: str) -> list[Line]:
     """The lines of a text that are not blank."""
     stripped = (line.strip() for line in text.splitlines())
     return [Line.of(line) for line in stripped if line]
 
 
-def satisfied(lines: Sequence[Line]) -> np.ndarray:
-    """bool [lines, rules]: which rules each line satisfies, in the order of RULES."""
+def satisfied(lines: Sequence[Line], parse: Parse | None = None) -> np.ndarray:
+    """bool [lines, rules]: which rules each line satisfies, in the order of RULES, or of ALL_RULES with a parser."""
     found = [[rule(line) for rule in RULES.values()] for line in lines]
-    return np.array(found, bool).reshape(len(lines), len(RULES))
+    plain = np.array(found, bool).reshape(len(lines), len(RULES))
+    return plain if parse is None else np.hstack([plain, parse([line.text for line in lines])])
 
 
-def whole_weights(weights: Mapping[str, float]) -> tuple[int, ...]:
-    """Weights by rule (0 where a rule is not named) -> whole numbers in the order of RULES.
+def whole_weights(weights: Mapping[str, float], *, parser: bool = False) -> tuple[int, ...]:
+    """Weights by rule (0 where a rule is not named) -> whole numbers in the order of ALL_RULES.
 
-    Raises ValueError for a name that is no rule, for a weight that is negative or not finite, and when all are nothing.
+    Raises ValueError for a name that is no rule or needs a parser where there is none, for a weight that is negative or
+    not finite, and when all are nothing.
     """
-    unknown = sorted(set(weights) - set(RULES))
+    names = ALL_RULES if parser else tuple(RULES)
+    unknown = sorted(set(weights) - set(names))
+    if unknown and unknown[0] in PARSER_RULES:
+        raise ValueError(f"the rule {unknown[0]} of text quality needs a parser, and none is given")
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no rule of text quality; the rules are {', '.join(RULES)}")
+        raise ValueError(f"{unknown[0]!r} is no rule of text quality; the rules are {', '.join(names)}")
     bad = [name for name, weight in weights.items() if not 0 <= weight <= 1e9]
     if bad:
         raise ValueError(f"the weight of {bad[0]} must be from 0 to 1e9, not {weights[bad[0]]}")
-    found = tuple(round(WEIGHT * weights.get(name, 0)) for name in RULES)
+    found = tuple(round(WEIGHT * weights.get(name, 0)) for name in ALL_RULES)
     if not any(found):
         raise ValueError(
             f"weights of text quality are all below {0.5 / WEIGHT}: no document would be better than another"
@@ -104,20 +117,30 @@ def whole_weights(weights: Mapping[str, float]) -> tuple[int, ...]:
     return found
 
 
-def document_score(text: str, weights: tuple[int, ...]) -> int:
+def document_score(text: str, weights: tuple[int, ...], parse: Parse | None = None) -> int:
     """0..SCALE, the floor of SCALE * sum_l tokens_l * score_l / sum_l tokens_l; 0 of a text without words.
 
-    A line's score is the share of the weights whose rules it satisfies.
+    weights: as whole_weights gives them. A line's score is the share of the weights whose rules it satisfies. Raises
+    ValueError when a rule that needs a parser weighs something and there is no parser.
     """
     rules = [(weight, rule) for weight, rule in zip(weights, RULES.values()) if weight]
+    parsed = np.array(weights[len(RULES) :], np.int64)
+    lines = lines_of(text)
+    more = np.zeros(len(lines), np.int64)
+    if parsed.any():
+        if parse is None:
+            raise ValueError("weights of text quality need a parser, and none is given")
+        more = parse([line.text for line in lines]) @ parsed
     total = earned = 0
-    for line in lines_of(text):
+    for line, extra in zip(lines, more.tolist()):
         total += line.tokens
-        earned += line.tokens * sum(weight for weight, rule in rules if rule(line))
+        earned += line.tokens * (extra + sum(weight for weight, rule in rules if rule(line)))
     return SCALE * earned // (total * sum(weights)) if total else 0
 
 
-def learn_weights(texts: Sequence[str], bits_of: Callable[[Sequence[bytes]], np.ndarray]) -> dict[str, float]:
+def learn_weights(
+    texts: Sequence[str], bits_of: Callable[[Sequence[bytes]], np.ndarray], parse: Parse | None = None
+) -> dict[str, float]:
     """Weights by rule: how much lower the perplexity of the lines that satisfy it is, max(0, (all - own) / all).
 
     bits_of: different lines -> int64 [lines], what each costs, UNITS_PER_BIT to a bit (models.ngram.cross_bits).
@@ -129,15 +152,16 @@ def learn_weights(texts: Sequence[str], bits_of: Callable[[Sequence[bytes]], np.
         for line in lines_of(text):
             different.setdefault(line.text, line)
     lines = list(different.values())
+    names = ALL_RULES if parse is not None else tuple(RULES)
     if not lines:
-        return dict.fromkeys(RULES, 0.0)
+        return dict.fromkeys(names, 0.0)
     encoded = [line.text.encode("utf-8", "surrogatepass") for line in lines]
     cost = bits_of(encoded)
     size = np.array([len(line) + 1 for line in encoded], np.int64)
-    rules = satisfied(lines)
+    rules = satisfied(lines, parse)
     everything = perplexity(cost, size)
     found = {}
-    for number, name in enumerate(RULES):
+    for number, name in enumerate(names):
         chosen = rules[:, number]
         own = perplexity(cost[chosen], size[chosen]) if chosen.any() else everything
         found[name] = round(max(0.0, (everything - own) / everything), 4)

@@ -120,20 +120,22 @@ class StaticEmbedder:
         """
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         valid = np.zeros(len(texts), bool)
-        seen = np.zeros(len(texts), np.int64)
+        found = np.zeros(len(texts), np.int64)
         start = 0
         for block in by_batches(self._block, self._cut(texts)):
             stop = start + len(block[0])
-            vectors[start:stop], valid[start:stop], seen[start:stop] = block[:3]
+            vectors[start:stop], valid[start:stop], found[start:stop] = block[:3]
             self.counters.tokens += block[3]
             start = stop
-        # Of a text of max_tokens or more, or too many characters, some tokens may not have been seen.
-        long = [i for i, text in enumerate(texts) if len(text) > self._most_characters or seen[i] >= self._max_tokens]
-        if long:
-            whole = self.count_tokens([texts[i] for i in long]) if tokens is None else np.asarray(tokens)[long]
-            cut = np.maximum(whole - seen[long], 0)
-            self.counters.truncated += int((cut > 0).sum())
-            self.counters.tokens_cut += int(cut.sum())
+        seen = np.minimum(found, self._max_tokens)
+        unsure = np.fromiter(map(len, texts), np.int64, len(texts)) > self._most_characters
+        if not isinstance(self._tokenizer, words.WordTokenizer):
+            unsure |= found >= self._max_tokens
+        if unsure.any():
+            whole = self.count_tokens([texts[i] for i in np.flatnonzero(unsure)]) if tokens is None else tokens[unsure]
+            found[unsure] = np.maximum(whole, seen[unsure])
+        self.counters.truncated += int((found > seen).sum())
+        self.counters.tokens_cut += int((found - seen).sum())
         self.counters.documents += len(texts)
         self.counters.without_vector += int((~valid).sum())
         return Embedded(vectors, valid)
@@ -163,29 +165,32 @@ class StaticEmbedder:
         return (text[: self._most_characters] for text in texts)
 
     def _block(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Vectors [n, d], whether there is one [n], tokens [n] with unknown ones, and those averaged in all."""
-        ids, ends, seen = self._tokens(texts)
-        return *self._average(ids, ends), seen, len(ids)
+        """Vectors [n, d], whether there is one [n], tokens found [n] as _tokens has them, and those averaged in all."""
+        ids, ends, found = self._tokens(texts)
+        return *self._average(ids, ends), found, len(ids)
 
     def _tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Known ids of the texts, int32; where each text's end, int64 [n]; tokens [n], unknown ones too."""
+        """The first max_tokens ids of the texts without unknown ones, int32; where each text's end, int64 [n]; tokens
+        found [n], unknown ones too: all by a WordTokenizer, at most max_tokens by others.
+        """
         if isinstance(self._tokenizer, words.WordTokenizer):
             ids, ends = self._tokenizer.flat(texts)
-            counts = np.diff(ends, prepend=0)
-            if counts.max(initial=0) > self._max_tokens:
-                position = np.arange(len(ids)) - np.repeat(ends - counts, counts)
-                ids, counts = ids[position < self._max_tokens], np.minimum(counts, self._max_tokens)
+            found = np.diff(ends, prepend=0)
+            counts = np.minimum(found, self._max_tokens)
+            if (found > counts).any():
+                position = np.arange(len(ids)) - np.repeat(ends - found, found)
+                ids = ids[position < self._max_tokens]
         else:
             rows, _ = self._tokenizer.tokenize(texts, max_tokens=self._max_tokens, special=False)
             ids = np.concatenate([np.zeros(0, np.int32), *rows])
-            counts = np.fromiter(map(len, rows), np.int64, len(rows))
+            counts = found = np.fromiter(map(len, rows), np.int64, len(rows))
         ends = np.cumsum(counts)
         if self._unknown is not None:
             known = ids != self._unknown
             if not known.all():
                 ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])[ends]
                 ids = ids[known]
-        return ids, ends, counts
+        return ids, ends, found
 
     def _average(self, ids: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors float32 [n, d] and whether there is one [n]; the rows of a text are added in their order."""

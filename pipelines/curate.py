@@ -50,6 +50,21 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
     Raises FileNotFoundError for inputs or a model that are not there, ValueError for files of unknown kind.
     """
     run = Run(url, recipe)
+    check(run)
+    place = storage.join(run.url, RECIPE)
+    before = {}
+    # Half of a file, which a store may show after a failed write, is none.
+    with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
+        before = _flat(yaml.safe_load(storage.read_bytes(place)))
+    now = _flat(yaml.safe_load(recipe.to_yaml()))
+    storage.replace_bytes(place, recipe.to_yaml().encode())
+    changed = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
+    return run, [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in changed]
+
+
+def check(run: Run) -> None:
+    """Look at the inputs, the model and the files that steps name. Raises as `prepare` does."""
+    recipe = run.recipe
     if not run.units:
         raise ValueError("the inputs hold no units")
     if recipe.needs_vectors and run.embedder is not None:
@@ -60,15 +75,6 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
     kind, name = recipe.counting
     if kind == "tokenizer":
         storage.info(name)
-    place = storage.join(run.url, RECIPE)
-    before = {}
-    # Half of a file, which a store may show after a failed write, is none.
-    with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
-        before = _flat(yaml.safe_load(storage.read_bytes(place)))
-    now = _flat(yaml.safe_load(recipe.to_yaml()))
-    storage.replace_bytes(place, recipe.to_yaml().encode())
-    changed = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
-    return run, [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in changed]
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -8,7 +8,6 @@
 """
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,16 +20,16 @@ from sluice.pipelines import (
     compare_embedders,
     distill,
     explain,
+    plan,
     preview,
     recipes,
     sample_corpus,
     scip_experiment,
     status,
 )
-from sluice.pipelines.options import OPTIONS, build_recipe, check_beam_args
-from sluice.pipelines.presets import PRESETS
+from sluice.pipelines.exits import exit_code
+from sluice.pipelines.options import OPTIONS, add_options, build_recipe, check_beam_args
 
-log = logging.getLogger("sluice")
 EXAMPLES = {
     "curate": """\
 examples:
@@ -62,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     _add_stage(_command(commands, "stage", "one stage of a run as one job (what templates and schedulers start)"))
     for name, module, text in (
         ("explain", explain, "why a document was kept or went, next to the text it resembles"),
+        ("plan", plan, "what a curation will take, before it runs: time, memory, storage, cost, and how to start it"),
         ("preview", preview, "what each threshold would keep, with pairs just either side of it"),
         ("clusters", clusters, "how even, how tight and how stable the clusters of a run are"),
         ("status", status, "what a run has finished so far"),
@@ -90,34 +90,29 @@ def _command(commands: "argparse._SubParsersAction", name: str, text: str) -> ar
 
 def _add_curate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--run", required=True, metavar="DIR", help="run directory: a local path or an fsspec URL")
-    recipes = "; ".join(f"{name}: {text}" for name, text in PRESETS.items())
-    command.add_argument(
-        "--recipe", default="d4", help=f"a YAML file or one of these (default: d4). {recipes}".replace("%", "%%")
-    )
     command.add_argument(
         "--prepare",
         action="store_true",
         help="check everything, write recipe.yaml into the run directory, and stop there",
     )
-    groups = {name: command.add_argument_group(name) for name in ("input", "embedding", "selection")}
-    for option in OPTIONS:
-        settings: dict = {"help": option.help.replace("%", "%%"), "dest": option.name}
-        if option.many:
-            settings |= {"action": "extend", "nargs": "+", "required": True, "metavar": option.metavar}
-        else:
-            settings["type"] = option.type
-        if option.choices:
-            settings["choices"] = option.choices
-        elif option.metavar:
-            settings["metavar"] = option.metavar
-        groups[option.group].add_argument("--" + option.name.replace("_", "-"), **settings)
+    _add_verbose(command)
+    add_options(command)
     command.set_defaults(run_command=_curate)
 
 
 def _add_stage(command: argparse.ArgumentParser) -> None:
     command.add_argument("stage", metavar="STAGE", help="the stage's name; those before it must be finished")
     command.add_argument("--run", required=True, metavar="DIR", help="run directory with a recipe.yaml")
+    _add_verbose(command)
     command.set_defaults(run_command=_stage)
+
+
+def _add_verbose(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--verbose",
+        action="store_true",
+        help="a line for each unit on a terminal too, in place of the moving one, and the traceback of what failed",
+    )
 
 
 def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
@@ -158,24 +153,16 @@ def _print(renderable: object) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 when it worked, 1 when it failed, 2 when it was asked for wrongly."""
     args, beam_args = parser().parse_known_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    # On a terminal there is a progress line; elsewhere each unit leaves one in the log.
-    log.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
-    runs_beam = args.command in ("curate", "stage")
-    try:
-        if beam_args and not runs_beam:
+    # A plan runs nothing: Beam's flags go into the command that it prints.
+    takes_beam = args.command in ("curate", "stage", "plan")
+
+    def run_command() -> int:
+        if beam_args and not takes_beam:
             raise ValueError(f"sluice {args.command} does not take {' '.join(beam_args)}")
         check_beam_args(beam_args)
-        return args.run_command(args, beam_args) if runs_beam else args.run_command(args)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"sluice: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, OSError) as error:
-        print(f"sluice: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("sluice: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return args.run_command(args, beam_args) if takes_beam else args.run_command(args)
+
+    return exit_code(run_command, verbose=getattr(args, "verbose", False))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The options of a curation, once: for the command line, for Python, and for templates."""
 
+import argparse
 import difflib
 import os
 import re
@@ -31,6 +32,10 @@ class Option:
     choices: tuple[str, ...] | None = None
     many: bool = False
     type: type = str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
 
 
 OPTIONS = (
@@ -73,6 +78,26 @@ OPTIONS = (
 # Options of the same name as a field of steps over vectors, for all of a recipe's steps that have it.
 STEP_OPTIONS = ("clusters", "trainer_bytes", "refine", "centroids", "assignment", "order", "rule", "direction", "scope")
 BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """--recipe and every option of a curation, in groups."""
+    recipes = "; ".join(f"{name}: {text}" for name, text in presets.PRESETS.items())
+    command.add_argument(
+        "--recipe", default="d4", help=f"a YAML file or one of these (default: d4). {recipes}".replace("%", "%%")
+    )
+    groups = {name: command.add_argument_group(name) for name in ("input", "embedding", "selection")}
+    for option in OPTIONS:
+        settings: dict[str, Any] = {"help": option.help.replace("%", "%%"), "dest": option.name}
+        if option.many:
+            settings |= {"action": "extend", "nargs": "+", "metavar": option.metavar}
+        else:
+            settings["type"] = option.type
+        if option.choices:
+            settings["choices"] = option.choices
+        elif option.metavar:
+            settings["metavar"] = option.metavar
+        groups[option.group].add_argument(option.flag, **settings)
 
 
 def build_recipe(*, recipe: str = "d4", inputs: Sequence[str] = (), **options: Any) -> Recipe:

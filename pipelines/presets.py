@@ -1,10 +1,11 @@
 """The recipes that have names, and how a target becomes their cuts."""
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import yaml
+
+from sluice.transforms import storage
 
 PRESETS = {
     "d4": "exact copies, semantic duplicates down to 75 %, then prototypes of the re-clustered rest (arXiv 2308.12284)",
@@ -47,10 +48,10 @@ def steps_of(recipe: str, *, target: dict[str, Any], text: bool) -> list[dict[st
 
 
 def load_file(path: str) -> dict[str, Any]:
-    """A recipe from a YAML file. Raises ValueError for anything but a mapping."""
+    """A recipe from a YAML file or a URL of one. Raises ValueError for anything but a mapping."""
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        found = yaml.safe_load(storage.read_bytes(path).decode())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"recipe {path}: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"recipe {path} is not a mapping of names to values")

@@ -2,6 +2,7 @@
 
 sluice recipes            all of them, three lines each; --json for programs
 sluice recipes density    one preset or step
+sluice recipes --stages d4    the stages of a preset or a recipe file, one a line
 """
 
 import argparse
@@ -14,8 +15,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sluice.pipelines.clustering import Clustered
+from sluice.pipelines.options import build_recipe
 from sluice.pipelines.presets import PRESETS, steps_of
 from sluice.pipelines.printing import emit
+from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.step import Step
 from sluice.pipelines.steps import find_steps
 
@@ -25,9 +28,26 @@ WIDTH = 14
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a preset or a step; default: all")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--stages", metavar="RECIPE", help="print the stages of a preset or a YAML file, in order")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="with --stages: name at most N splits of semdedup's clusters and N rounds of minhash, which only some "
+        "runs have (default: all there can be)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.stages is not None:
+        if args.name is not None:
+            raise ValueError(f"give {args.name} or --stages {args.stages}, not both")
+        # A recipe has the same stages whatever its input is.
+        names = stage_names(build_recipe(recipe=args.stages, inputs=("input",)), repeats=args.repeats)
+        emit({"stages": names}, Text("\n".join(names)), as_json=args.json)
+        return 0
+    if args.repeats is not None:
+        raise ValueError("--repeats goes with --stages")
     found = describe(args.name)
     emit(found, render(found), as_json=args.json)
     return 0

@@ -1,7 +1,7 @@
 """report.json: what a run did, from its manifests and one pass over its parts; nothing is claimed before it adds up."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from sluice.models import audit, skew
 from sluice.pipelines import clusters
 from sluice.pipelines.embedding_notes import embedding_counts
 from sluice.pipelines.finished import Address, Finished, Text, plain
+from sluice.pipelines.launches import machine, read_launches
 from sluice.pipelines.losses import loss_lines
 from sluice.pipelines.repeats import plan_repeats
 from sluice.pipelines.runner import Timing
@@ -45,8 +46,10 @@ def make_report(run: Run, timings: list[Timing]) -> dict[str, Any]:
     report = Report(Finished(run.url)).make()
     report |= {
         "repeats": plan_repeats(Finished(run.url), kept_tokens=report["totals"]["kept_tokens"]),
-        "timings": [asdict(timing) for timing in timings],
+        "timings": [{"stage": t.stage, "seconds": t.seconds, "skipped": t.skipped} for t in timings],
         "versions": versions(),
+        "machine": machine(),
+        "launches": read_launches(run.url),
         "artifacts": dict(stages),
     }
     report = plain(report)

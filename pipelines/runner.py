@@ -2,20 +2,25 @@
 
 import contextlib
 import logging
+import re
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.runners.runner import PipelineResult
 
+from sluice.pipelines.launches import Launch, launched
 from sluice.pipelines.resources import check_resources, request_resources
+from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.stages import Run
 from sluice.pipelines.work import Stage
-from sluice.transforms import progress, storage
+from sluice.transforms import counters, progress, storage
 
 log = logging.getLogger("sluice")
 # By name: plain DirectRunner in Beam 2.77 first tries to download another engine.
@@ -30,11 +35,12 @@ class StageFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a stage took, in seconds; 0 when it was found finished."""
+    """How long a stage took, in seconds, and what its job counted; 0 and nothing when it was found finished."""
 
     stage: str
     seconds: float
     skipped: bool
+    counters: dict[str, Any] = field(default_factory=dict)
 
 
 def run_stages(run: Run, beam_args: Sequence[str] = (), *, only: str | None = None) -> list[Timing]:
@@ -43,22 +49,41 @@ def run_stages(run: Run, beam_args: Sequence[str] = (), *, only: str | None = No
     Raises StageFailed, and ValueError for an `only` that is no stage of the recipe or options that exclude each other.
     """
     check_resources(pipeline_options(beam_args, ""), run.recipe)
-    timings: list[Timing] = []
-    seen: list[str] = []
+    with launched(run.url, beam_args, whole=only is None) as launch:
+        if only is not None:
+            stage = find_stage(run, only)
+            if stage is None:
+                log.info("stage=%s state=none", only)
+            return [] if stage is None else [_run_or_skip(stage, run, beam_args, launch, alone=True)]
+        return [_run_or_skip(stage, run, beam_args, launch, alone=False) for stage in run.stages()]
+
+
+def find_stage(run: Run, name: str) -> Stage | None:
+    """The stage of that name, or None where this run has no such stage: about some of them only the data decide.
+
+    Raises StageFailed where a stage before it is not finished, ValueError for a name that is no stage of the recipe.
+    """
+    names = stage_names(run.recipe)
+    if name not in names:
+        raise ValueError(f"this recipe has no stage {name!r}; it has {', '.join(stage_names(run.recipe, repeats=0))}")
     for stage in run.stages():
-        seen.append(stage.name)
-        if stage.finished:
-            timings.append(Timing(stage.name, 0.0, True))
-            log.info("%s: finished before", stage.name)
-        elif only in (None, stage.name):
-            timings.append(run_stage(stage, run, beam_args, alone=only is not None))
-        else:
-            raise StageFailed(f"stage {only} needs {stage.name}, which is not finished in {run.url}")
-        if stage.name == only:
-            return timings
-    if only is not None:
-        raise ValueError(f"this recipe has no stage {only!r}; it has {', '.join(seen)}")
-    return timings
+        if stage.name == name:
+            return stage
+        if names.index(stage.name) > names.index(name):
+            return None
+        if not stage.finished:
+            raise StageFailed(f"stage {name} needs {stage.name}, which is not finished in {run.url}")
+    return None
+
+
+def _run_or_skip(stage: Stage, run: Run, beam_args: Sequence[str], launch: Launch, *, alone: bool) -> Timing:
+    if stage.finished:
+        log.info("stage=%s state=finished_before", stage.name)
+        return Timing(stage.name, 0.0, True)
+    with launch.stage(stage.name) as entry:
+        timing = run_stage(stage, run, beam_args, alone=alone)
+        entry["counters"] = timing.counters
+    return timing
 
 
 def run_stage(stage: Stage, run: Run, beam_args: Sequence[str] = (), *, alone: bool = False) -> Timing:
@@ -67,17 +92,27 @@ def run_stage(stage: Stage, run: Run, beam_args: Sequence[str] = (), *, alone: b
     total = None
     if stage.name not in ("inventory", "documents"):
         total = run.documents.manifest["rows"]
-    with _progress_line(stage, total), _readable_errors(stage.name):
-        options = pipeline_options(beam_args, stage.name, alone=alone)
-        request_resources(options, stage.transform)
-        pipeline = beam.Pipeline(options=options)
-        pipeline | stage.transform  # type: ignore[operator]
-        pipeline.run().wait_until_finish()
+    with _progress_line(stage, total), readable_errors(stage.name):
+        result = start_job(stage.transform, stage.name, beam_args, alone=alone)
+        result.wait_until_finish()
     if not stage.finished:
         raise StageFailed(f"stage {stage.name} ended, but {stage.artifacts[-1].url} is not finished")
     seconds = time.monotonic() - started
-    log.info("%s: %.1f s", stage.name, seconds)
-    return Timing(stage.name, seconds, False)
+    counted = counters.query(result)
+    shown = "".join(f" {name}={value}" for name, value in counted.items() if isinstance(value, int))
+    log.info("stage=%s state=finished seconds=%.1f%s", stage.name, seconds, shown)
+    return Timing(stage.name, seconds, False, counted)
+
+
+def start_job(
+    transform: beam.PTransform, name: str, beam_args: Sequence[str] = (), *, alone: bool = False
+) -> PipelineResult:
+    """A job of one transform, with the resources it asks for. In-process runners return when it has ended."""
+    options = pipeline_options(beam_args, name, alone=alone)
+    request_resources(options, transform)
+    pipeline = beam.Pipeline(options=options)
+    pipeline | transform
+    return pipeline.run()
 
 
 def pipeline_options(beam_args: Sequence[str], stage: str, *, alone: bool = False) -> PipelineOptions:
@@ -102,7 +137,7 @@ def pipeline_options(beam_args: Sequence[str], stage: str, *, alone: bool = Fals
 
 
 @contextlib.contextmanager
-def _readable_errors(stage: str) -> Iterator[None]:
+def readable_errors(stage: str) -> Iterator[None]:
     """Runners wrap a worker's error in their own; what the reader needs is the last line of the worker's."""
     try:
         yield
@@ -124,7 +159,8 @@ def innermost(error: BaseException) -> str:
         head, _, message = text.partition(": ")
         if head.replace(".", "").replace("_", "").isalnum():
             text = message
-    text = text.split(" [while running")[0].strip() or type(error).__name__
+    # Not all that is said comes before it: an error that names a file goes on with what is wrong there.
+    text = re.sub(r" \[while running '[^']*'\]", "", text).strip() or type(error).__name__
     return f"a worker process died ({text})" if text in LOST_WORKER else text
 
 
@@ -132,7 +168,7 @@ def innermost(error: BaseException) -> str:
 def _progress_line(stage: Stage, total: int | None) -> Iterator[None]:
     """A live line on a terminal: documents, documents per second, time left. Nothing in logs."""
     progress.reset()
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or log.isEnabledFor(logging.INFO):
         yield
         return
     from rich.console import Console
@@ -151,8 +187,9 @@ def _progress_line(stage: Stage, total: int | None) -> Iterator[None]:
         started = time.monotonic()
 
         def draw() -> None:
-            while not stop.wait(0.5):
-                done = progress.done(stage.name.rsplit("/", 1)[-1]) or _finished_rows(stage, total)
+            # Listing a bucket is paid for.
+            while not stop.wait(0.5 if storage.is_local(stage.artifacts[-1].url) else 10):
+                done = progress.done(stage.name) or _finished_rows(stage, total)
                 rate = done / max(time.monotonic() - started, 1e-9)
                 line.update(task, completed=min(done, total or done), speed=f"{rate:,.0f} documents/s")
 
@@ -171,8 +208,9 @@ def _finished_rows(stage: Stage, total: int | None) -> int:
         return 0
     fs, path = storage.filesystem(stage.artifacts[-1].url)
     try:
-        parts = sum(stage.artifacts[-1].key[:10] in name for name in fs.ls(path, detail=False))
-    except FileNotFoundError:
+        with storage.reading(stage.artifacts[-1].url):
+            parts = sum(stage.artifacts[-1].key[:10] in name for name in fs.ls(path, detail=False))
+    except OSError:
         return 0
     expected = getattr(stage.transform, "units", 0) or 1
     return int(total * min(parts / expected, 1))

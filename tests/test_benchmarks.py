@@ -163,5 +163,5 @@ def test_the_control_keeps_as_many_as_what_it_is_compared_with(benchmark_module,
     import math
     from decimal import Decimal
 
-    cut = benchmark_module("quality").random_step(kept, total)["cut"]
+    cut = benchmark_module("proof_runs").random_step(kept, total)["cut"]
     assert math.ceil(Decimal(cut["ratio"]) * total) == kept

@@ -1,5 +1,6 @@
 """The code in the documents runs."""
 
+import itertools
 import re
 import runpy
 import shlex
@@ -17,19 +18,54 @@ PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("templat
 
 
 def commands(page: Path) -> list[str]:
-    """The lines that begin with `sluice` in a page's shell blocks, continuations joined and comments dropped."""
+    """The commands that begin with `sluice` in a page's shell blocks, up to a pipe, a comment or a redirection."""
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.split("  #")[0].replace(" ...", "").strip() for line in lines if line.startswith("sluice ")]
+    return [alone(line) for line in map(str.strip, lines) if line.startswith("sluice ")]
+
+
+def alone(line: str) -> str:
+    """`sluice x --a 'b c' | grep d  # e` -> `sluice x --a 'b c'`."""
+    words = shlex.shlex(line.replace(" ...", ""), posix=True, punctuation_chars="|&;<>")
+    words.whitespace_split = True
+    return shlex.join(itertools.takewhile(lambda word: not set(word) <= set("|&;<>"), words))
 
 
 @pytest.mark.parametrize("command", sorted({line for page in PAGES for line in commands(page)}))
 def test_every_command_in_the_documents_is_one_that_the_command_line_takes(command):
-    args, beam_args = parser().parse_known_args(shlex.split(command, comments=True)[1:])
-    if args.command in ("curate", "stage"):
+    args, beam_args = parser().parse_known_args(shlex.split(command)[1:])
+    if args.command in ("curate", "stage", "plan"):
         check_beam_args(beam_args)
     else:
         assert not beam_args
+
+
+def test_a_command_ends_where_the_shell_takes_over():
+    assert alone("sluice status 'a b' --json | grep x") == "sluice status 'a b' --json"
+    assert alone("sluice status run || true  # it is not finished") == "sluice status run"
+    assert alone("sluice stage inventory --run gs://b/r ...") == "sluice stage inventory --run gs://b/r"
+
+
+def anchors(page: Path) -> set[str]:
+    """What links to headings of a page are called."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_paths_of_the_repository_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        place = (page.parent / target).resolve() if target else page
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), f"{target}#{anchor}"
+    for path in re.findall(r"`((?:models|transforms|pipelines|templates|benchmarks|tests|docs)/[\w./-]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_list_of_pages_names_every_page():
+    listed = re.findall(r"^- \[[\w.-]+\]\(([\w.-]+)\): \S", (ROOT / "docs" / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in ROOT.glob("docs/*.md") if path.name != "README.md")
 
 
 def test_every_make_target_in_the_documents_exists():

@@ -118,8 +118,7 @@ def _check_totals(sources: Sources, totals: Totals) -> None:
 def check_files(corpus: Artifact) -> None:
     """Raises AccountingError unless every file of the corpus is there in the size that its unit wrote."""
     folder = corpus_folder(corpus)
-    fs, path = storage.filesystem(folder)
-    there = {name[len(path) :].strip("/"): entry["size"] for name, entry in fs.find(path, detail=True).items()}
+    there = {name: entry["size"] for name, entry in storage.find(folder).items()}
     for part in corpus.manifest["parts"]:
         table = corpus.read(part["unit"], ["name", "bytes"])
         for name, size in zip(table["name"].to_pylist(), table["bytes"].to_pylist()):

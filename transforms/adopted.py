@@ -1,6 +1,7 @@
 """Centroids of another run: nothing is trained, their files are copied into this run, so that it needs no other."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from sluice.models.assign import choose_method
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact, find_manifest
 from sluice.transforms.centroids import OF_PARTS, load_array, save_array, save_index
-from sluice.transforms.stages import Commit, Start
+from sluice.transforms.stages import Commit, Start, report
 from sluice.transforms.survivors import to_fixed
 
 
@@ -77,6 +78,7 @@ class CopyCentroids(beam.DoFn):
         self.source, self.method = source, method
 
     def process(self, target: Artifact) -> Iterator[Any]:
+        started = time.monotonic()
         totals = {name: value for name, value in self.source.manifest["totals"].items() if name not in OF_PARTS}
         centroids = load_array(self.source, "centroids")
         save_array(target, "centroids", centroids)
@@ -93,7 +95,9 @@ class CopyCentroids(beam.DoFn):
         totals |= {"method": chosen, "adopted": self.source.url}
         table = pa.table([to_fixed(centroids)], names=["vector"])
         target.write(0, [table], table.schema, {})
-        yield target.describe(0)
+        part = target.describe(0)
+        report(part, part.rows, found=False, seconds=time.monotonic() - started)
+        yield part
         yield {"folder": target.url, "totals": totals}
 
 

@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.transforms import storage
+from sluice.transforms import counters, storage
 
 MANIFEST = "manifest.json"
+FIELDS = {"key", "digest", "config", "rows", "totals", "parts"}
 STATS = b"sluice.stats"
 PART_KEY = re.compile(r"^/?(?:bins/)?[a-z]+(?:-\d+)?-([0-9a-f]{10})[./]")
 
@@ -146,6 +147,7 @@ class _checked_copy:
     def __enter__(self) -> str:
         path = self.copy.__enter__()
         checksum, size = checksum_of(path)
+        counters.add("bytes_read", size)
         if (checksum, size) != (self.part["crc32c"], self.part["bytes"]):
             raise ArtifactError(
                 f"{path} has {size} bytes, checksum {checksum:08x}; its manifest says "
@@ -173,9 +175,10 @@ def checksum_of(path: str) -> tuple[int, int]:
 def find_manifest(url: str) -> dict[str, Any] | None:
     """The manifest in a folder, whatever its key, or None; half of one, which a store may show, is none."""
     try:
-        return json.loads(storage.read_bytes(storage.join(url, MANIFEST)))
+        found = json.loads(storage.read_bytes(storage.join(url, MANIFEST)))
     except (FileNotFoundError, ValueError):
         return None
+    return found if isinstance(found, dict) and found.keys() >= FIELDS else None
 
 
 @functools.lru_cache(maxsize=64)
@@ -223,11 +226,10 @@ def commit(
 
 def drop_other_keys(url: str, key: str) -> None:
     """Delete the parts in a folder whose name carries another key; files that are no parts are left alone."""
-    fs, path = storage.filesystem(url)
-    for name in fs.find(path, maxdepth=2):
-        found = PART_KEY.search(name[len(path) :])
+    for name in storage.find(url, depth=2):
+        found = PART_KEY.search(name)
         if found and found[1] != key[:10]:
-            storage.delete(fs.unstrip_protocol(name))
+            storage.delete(storage.join(url, name))
 
 
 def merge_stats(many: Iterable[dict[str, Any]]) -> dict[str, Any]:

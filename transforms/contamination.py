@@ -1,5 +1,6 @@
 """Documents that hold benchmark items, word for word or in other words; what is found is counted for every item."""
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +21,7 @@ from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Unit
 from sluice.transforms.scores import NEVER
 from sluice.transforms.simple_scores import WriteScores
-from sluice.transforms.stages import Commit, ReadUnits, Start, WriteUnit
+from sluice.transforms.stages import Commit, ReadUnits, Start, WriteUnit, report
 from sluice.transforms.survivors import fixed_bytes, survivors
 
 LIST = pa.list_(pa.uint32())
@@ -197,6 +198,7 @@ class WriteFound(beam.DoFn):
         self.target, self.items, self.search = target, items, search
 
     def process(self, items: Artifact, findings: dict[int, tuple[int, int, tuple]]) -> Iterator[Part]:
+        started = time.monotonic()
         table = items.read(0, ["benchmark", "id", "text"])
         index = self.search.index(items)
         skipped = set(index.skipped) if index is not None else set()
@@ -217,9 +219,12 @@ class WriteFound(beam.DoFn):
             counted = {"items": 1, "too_short": int(number in skipped), "found": int(overlapping + similar > 0)}
             counted |= {"overlapping": overlapping, "similar": similar}
             totals[row["benchmark"]] = merge_stats([totals.get(row["benchmark"], {}), counted])
-        if self.target.existing(0) is None:
+        found = self.target.existing(0) is not None
+        if not found:
             self.target.write(0, [pa.Table.from_pylist(rows, FOUND)], FOUND, {"benchmarks": totals})
-        yield self.target.describe(0)
+        part = self.target.describe(0)
+        report(part, part.rows, found=found, seconds=time.monotonic() - started)
+        yield part
 
 
 @dataclass

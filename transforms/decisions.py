@@ -1,6 +1,5 @@
 """What became of every document, and the kept ones written out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,23 +157,15 @@ class WriteCorpus(WriteUnit):
         self.documents, self.keep, self.fields, self.on_unreadable = documents, keep, fields, on_unreadable
 
     @property
-    def stage(self) -> str:
-        return "corpus"
-
-    @property
     def folder(self) -> str:
         return corpus_folder(self.target)
 
-    def process(self, unit: Unit) -> Iterator[Part]:
-        # Files appear whole and only if absent, so copying again after a crash finds them and changes nothing; the
-        # list of names makes sure that all of a unit's files are there.
-        part = self.target.existing(unit.id)
-        if part is None:
-            self._copy(unit)
-            part = self.target.describe(unit.id)
-        yield part
+    def rows_of(self, part: Part) -> int:
+        return part.stats["kept"]
 
-    def _copy(self, unit: Unit) -> None:
+    def write(self, unit: Unit) -> None:
+        # Files appear whole and only if absent, so copying again after a crash finds them and changes nothing; the
+        # list of names, which is the part, makes sure that all of a unit's files are there.
         table = self.documents.read(unit.id, ["row"])
         keep = np.zeros(self.documents.part(unit.id)["stats"]["records"], bool)
         keep[table["row"].to_numpy()[survivors(self.keep, unit.id, len(table))]] = True

@@ -96,7 +96,7 @@ def _common_root(inputs: Sequence[str], paths: list[str]) -> str:
         if any(character in path for character in "*?["):
             fixed = path[: min(path.index(character) for character in "*?[" if character in path)]
             path = fixed.rpartition("/")[0]
-        elif fs.isfile(path):
+        elif storage.is_file(pattern):
             path = path.rpartition("/")[0]
         roots.append(path if storage.is_local(pattern) else fs.unstrip_protocol(path))
     if (

@@ -3,6 +3,7 @@
 Benchmarks are small and chosen by whoever runs this, so a bad line is an error, not a reject.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from sluice.transforms import memory, reading
 from sluice.transforms.artifacts import Artifact, Part, digest_of
 from sluice.transforms.inventory import plan_units
 from sluice.transforms.records import Fields, Unit, Window
-from sluice.transforms.stages import Commit, Start
+from sluice.transforms.stages import Commit, Start, report
 from sluice.transforms.survivors import fixed_bytes, to_fixed
 from sluice.transforms.units import units_digest
 
@@ -71,7 +72,9 @@ class WriteItems(beam.DoFn):
         self.target, self.config, self.embed = target, embedder, embed
 
     def process(self, items: Items) -> Iterator[Part]:
-        if self.target.existing(0) is None:
+        started = time.monotonic()
+        found = self.target.existing(0) is not None
+        if not found:
             tables = list(self._tables(items))
             schema = tables[0].schema
             stats: dict[str, Any] = {"items": sum(map(len, tables))}
@@ -81,7 +84,9 @@ class WriteItems(beam.DoFn):
                     raise BadItems(f"benchmark items have vectors of {sorted(widths)} numbers")
                 stats["max_dimension"] = stats["min_dimension"] = widths.pop()
             self.target.write(0, tables, schema, stats)
-        yield self.target.describe(0)
+        part = self.target.describe(0)
+        report(part, part.rows, found=found, seconds=time.monotonic() - started)
+        yield part
 
     def _tables(self, items: Items) -> Iterator[pa.Table]:
         embedder = load(self.config) if self.config is not None and self.embed else None

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from sluice.models.embedder import EmbedderConfig, load
+from sluice.transforms import counters
 
 
 class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
@@ -34,7 +34,7 @@ class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
         self, batch: Sequence[str], model: Any, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
         found, valid = model.try_embed(list(batch))
-        Metrics.counter("sluice", "without_vector").inc(int((~valid).sum()))
+        counters.add(counters.WITHOUT_VECTOR, int((~valid).sum()))
         for text, vector, there in zip(batch, found, valid):
             yield PredictionResult(text, vector if there else None, self._config.model)
 

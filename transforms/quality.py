@@ -70,8 +70,8 @@ class WriteSample(WriteUnit):
 class LearnWeights(beam.DoFn):
     """All parts of the sample -> the weights, for the manifest."""
 
-    def __init__(self, target: Artifact):
-        self.target = target
+    def __init__(self, target: Artifact, parse: quality.Parse | None):
+        self.target, self.parse = target, parse
 
     def process(self, group: tuple[int, Iterable[Part]]) -> Iterator[dict[str, Any]]:
         from sluice.models import ngram
@@ -84,7 +84,8 @@ class LearnWeights(beam.DoFn):
         # Tickets are in no relation to files, so neither is the order.
         order = np.argsort(sample["ticket"].to_numpy(), kind="stable")
         texts = sample["text"].take(pa.array(order)).to_pylist()
-        yield {"folder": self.target.url, "totals": {"weights": quality.learn_weights(texts, ngram.cross_bits)}}
+        weights = quality.learn_weights(texts, ngram.cross_bits, self.parse)
+        yield {"folder": self.target.url, "totals": {"weights": weights}}
 
 
 @dataclass
@@ -96,6 +97,7 @@ class FindWeights(beam.PTransform):
     weights: Artifact
     validation: Validation
     units: int
+    parse: quality.Parse | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -115,7 +117,7 @@ class FindWeights(beam.PTransform):
             parts
             | "ToLearner" >> beam.Map(lambda part: (0, part)).with_output_types(tuple[int, Part])
             | "GatherSample" >> beam.GroupByKey()
-            | "Learn" >> beam.ParDo(LearnWeights(self.weights))
+            | "Learn" >> beam.ParDo(LearnWeights(self.weights, self.parse))
         )
         config = {"documents": self.validation.documents, "bytes": self.validation.bytes}
         both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
@@ -147,9 +149,10 @@ class LowQualityFirst:
     """Minus the quality of a text: whole numbers from -quality.SCALE to 0."""
 
     weights: tuple[int, ...]
+    parse: quality.Parse | None = None
 
     def __call__(self, text: str) -> int:
-        return -quality.document_score(text, self.weights)
+        return -quality.document_score(text, self.weights, self.parse)
 
 
 @dataclass

@@ -5,9 +5,11 @@ reads both sides in pieces of bounded size: of all products it keeps the largest
 cluster is too large.
 """
 
+import functools
 import io
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +21,7 @@ from sluice.models.matches import best_match
 from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, coarse
-from sluice.transforms import memory, progress, storage
+from sluice.transforms import counters, memory, progress, storage
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members, load_array
 from sluice.transforms.clusters import record_dtype
@@ -27,7 +29,7 @@ from sluice.transforms.equals import NONE
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, Guard, write_scores
 from sluice.transforms.semdedup import Bin, bin_offsets, plan_bins
-from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered
+from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, stage_of
 
 RESULT = np.dtype(
     [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("run", "<u4"), ("run_unit", "<u4"), ("run_row", "<u4")]
@@ -50,8 +52,13 @@ class Piece:
         return np.searchsorted(self.clusters, np.arange(bin.first, bin.last + 1))
 
 
-def read_pieces(clusters: Artifact, bin: Bin, *, dimension: int, records: int) -> Iterator[Piece]:
-    """A bin's records in the order of units and rows, in pieces of about `records`, each sorted by cluster."""
+def read_pieces(
+    clusters: Artifact, bin: Bin, *, dimension: int, records: int, kept: Callable[[int], np.ndarray] | None = None
+) -> Iterator[Piece]:
+    """A bin's records in the order of units and rows, in pieces of about `records`, each sorted by cluster.
+
+    kept: a unit -> its rows that count, as `kept_rows` has them; None: all do.
+    """
     dtype = record_dtype(dimension)
     held: list[tuple[np.ndarray, np.ndarray, int]] = []
     size = 0
@@ -63,9 +70,15 @@ def read_pieces(clusters: Artifact, bin: Bin, *, dimension: int, records: int) -
                 data = storage.read_range(
                     clusters.path(unit, ".records"), start * dtype.itemsize, stop * dtype.itemsize
                 )
+                counters.add("bytes_read", len(data))
                 cluster = bin.first + np.searchsorted(offsets, np.arange(start, stop), side="right") - 1
-                held.append((np.frombuffer(data, dtype), cluster, unit))
-                size += stop - start
+                found = np.frombuffer(data, dtype)
+                if kept is not None:
+                    row = found["row"]
+                    counts = (kept(unit)[row >> 3] >> (row & 7)) & 1 == 1
+                    found, cluster = found[counts], cluster[counts]
+                held.append((found, cluster, unit))
+                size += len(found)
                 if size >= records:
                     yield _join(held)
                     held, size = [], 0
@@ -83,11 +96,33 @@ def _join(held: list[tuple[np.ndarray, np.ndarray, int]]) -> Piece:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The sorted vectors of an earlier run, and, where they are not only of the documents it kept, which those are."""
+
+    clusters: Artifact
+    kept: Members | None = None
+
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """What decides which vectors count."""
+        keep = None if self.kept is None else self.kept.keep
+        return (self.clusters,) if keep is None else (self.clusters, keep)
+
+
+def kept_rows(members: Members, unit: int) -> np.ndarray:
+    """uint8 with a bit for every row up to the unit's last, lowest bit first: 1 where the document is still in."""
+    rows = members.documents.read(unit, ["row"])["row"].to_numpy()
+    bits = np.zeros(int(rows[-1]) + 1 if len(rows) else 0, bool)
+    bits[rows] = members.alive(unit)
+    return np.packbits(bits, bitorder="little")
+
+
+@dataclass(frozen=True)
 class Sides:
     """The sorted vectors of this run, and of each earlier one; dot products are of vectors at `scale`."""
 
     own: Artifact
-    earlier: tuple[Artifact, ...]
+    earlier: tuple[Earlier, ...]
     dimension: int
     scale: int = COARSE
 
@@ -101,23 +136,36 @@ class ScoreBin(beam.DoFn):
     def __init__(self, sides: Sides, scores: Artifact, records: int):
         self.sides, self.scores, self.records = sides, scores, records
 
+    def setup(self) -> None:
+        # 12 kB for a unit of 100,000 documents: a worker reads each unit's once, not once for each bin.
+        self._kept_rows = functools.lru_cache(maxsize=4096)(self._read_kept_rows)
+
+    def _read_kept_rows(self, number: int, unit: int) -> np.ndarray:
+        members = self.sides.earlier[number].kept
+        assert members is not None, f"all documents of earlier run {number} count"
+        return kept_rows(members, unit)
+
     def process(self, bin: Bin) -> Iterator[tuple[int, bytes]]:
         saved = self.scores.file(f"bins/bin-{bin.id:05d}", ".npy")
         try:
             results = np.load(io.BytesIO(storage.read_bytes(saved)), allow_pickle=False)
+            counters.add("bins_found")
         except FileNotFoundError:
+            started = time.monotonic()
             found = [self._score(bin, piece) for piece in self._pieces(self.sides.own, bin)]
             results = np.concatenate([np.empty(0, RESULT), *found])
             results = results[np.lexsort((results["row"], results["unit"]))]
             with storage.create(saved) as path, open(path, "wb") as file:
                 np.save(file, results, allow_pickle=False)
-        progress.add("scores", len(results))
+            counters.add("bins_scored")
+            counters.observe("bin_milliseconds", time.monotonic() - started)
+        progress.add(stage_of(self.scores.url), len(results))
         units, starts = np.unique(results["unit"], return_index=True)
         for unit, start, stop in zip(units, starts, [*starts[1:], len(results)]):
             yield int(unit), results[start:stop].tobytes()
 
-    def _pieces(self, clusters: Artifact, bin: Bin) -> Iterator[Piece]:
-        return read_pieces(clusters, bin, dimension=self.sides.dimension, records=self.records)
+    def _pieces(self, clusters: Artifact, bin: Bin, kept: Callable[[int], np.ndarray] | None = None) -> Iterator[Piece]:
+        return read_pieces(clusters, bin, dimension=self.sides.dimension, records=self.records, kept=kept)
 
     def _score(self, bin: Bin, own: Piece) -> np.ndarray:
         results = np.zeros(len(own.rows), RESULT)
@@ -125,7 +173,8 @@ class ScoreBin(beam.DoFn):
         results["run"] = results["run_unit"] = results["run_row"] = NONE
         points, bounds = self.sides.points(own), own.bounds(bin)
         for number, earlier in enumerate(self.sides.earlier):
-            for piece in self._pieces(earlier, bin):
+            kept = None if earlier.kept is None else functools.partial(self._kept_rows, number)
+            for piece in self._pieces(earlier.clusters, bin, kept):
                 self._compare(results, points, bounds, number=number, other=piece, others=piece.bounds(bin))
         return results
 
@@ -141,6 +190,7 @@ class ScoreBin(beam.DoFn):
     ) -> None:
         """Enter the earlier run's better matches; pieces come in order, so of equal ones the first stays."""
         theirs = self.sides.points(other)
+        counters.add("pairs", int((np.diff(bounds).astype(np.int64) * np.diff(others)).sum()))
 
         def score(cluster: tuple[tuple[int, int], tuple[int, int]]) -> None:
             (start, stop), (first, last) = cluster
@@ -228,6 +278,6 @@ class ScoreReference(beam.PTransform):
     def _bins(self, sides: Sides) -> list[Bin]:
         """Bins of about as many records of both sides as a worker holds of one; those without new documents not."""
         own = load_array(sides.own, "statistics")[1]
-        counts = sum((load_array(earlier, "statistics")[1] for earlier in sides.earlier), own)
+        counts = sum((load_array(earlier.clusters, "statistics")[1] for earlier in sides.earlier), own)
         bins = plan_bins(counts, records_per_bin=self.records)
         return [one for one in bins if own[one.first : one.last].any()]

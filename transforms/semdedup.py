@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +14,14 @@ from sluice.models import semdedup
 from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, FULL, coarse
-from sluice.transforms import memory, progress, storage
+from sluice.transforms import counters, memory, progress, storage
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members, load_array
 from sluice.transforms.clusters import record_dtype
 from sluice.transforms.equals import NONE
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, Guard, write_scores
-from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered
+from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, stage_of
 
 RESULT = np.dtype(
     [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("neighbour_unit", "<u4"), ("neighbour_row", "<u4")]
@@ -71,9 +72,13 @@ class ScoreBin(beam.DoFn):
         saved = self.scores.file(f"bins/bin-{bin.id:05d}", ".npy")
         try:
             results = np.load(io.BytesIO(storage.read_bytes(saved)), allow_pickle=False)
-            progress.add("scores", len(results))
+            progress.add(stage_of(self.scores.url), len(results))
+            counters.add("bins_found")
         except FileNotFoundError:
+            started = time.monotonic()
             results = self._score(bin)
+            counters.add("bins_scored")
+            counters.observe("bin_milliseconds", time.monotonic() - started)
             with storage.create(saved) as path, open(path, "wb") as file:
                 np.save(file, results, allow_pickle=False)
         for unit in np.unique(results["unit"]):
@@ -85,6 +90,10 @@ class ScoreBin(beam.DoFn):
         order = np.lexsort((records["row"], units, records["tie"], records["priority"], clusters))
         results = np.empty(len(order), RESULT)
         bounds = np.searchsorted(clusters[order], np.arange(bin.first, bin.last + 1))
+        sizes = np.diff(bounds).astype(np.int64)
+        counters.add("pairs", int((sizes * (sizes - 1) // 2).sum()))
+        counters.add("bytes_read", records.nbytes)
+        stage = stage_of(self.scores.url)
 
         def score(cluster: tuple[int, int]) -> None:
             start, stop = cluster
@@ -97,7 +106,7 @@ class ScoreBin(beam.DoFn):
             known = where >= 0
             block["neighbour_unit"] = np.where(known, units[members[where]], NONE)
             block["neighbour_row"] = np.where(known, records["row"][members[where]], NONE)
-            progress.add("scores", stop - start)
+            progress.add(stage, stop - start)
 
         for _ in parallel(
             score, ((start, stop) for start, stop in itertools.pairwise(bounds.tolist()) if stop > start)
@@ -244,8 +253,11 @@ class ScoreSemDeDup(beam.PTransform):
 
     def _bins(self, clusters: Artifact) -> list[Bin]:
         counts = load_array(clusters, "statistics")[1]
-        records = max(self.bin_bytes // record_dtype(self.dimension).itemsize, 1)
-        return plan_bins(counts, records_per_bin=records)
+        return plan_bins(counts, records_per_bin=records_per_bin(self.bin_bytes, self.dimension))
+
+
+def records_per_bin(bin_bytes: int, dimension: int) -> int:
+    return max(bin_bytes // record_dtype(dimension).itemsize, 1)
 
 
 def scale_for(threshold: float | None) -> int:

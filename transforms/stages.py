@@ -12,9 +12,8 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.metrics import Metrics
 
-from sluice.transforms import artifacts, progress
+from sluice.transforms import artifacts, counters, progress
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.inventory import table_to_units
 from sluice.transforms.records import Unit
@@ -63,7 +62,7 @@ class WriteUnit(beam.DoFn):
 
     @property
     def stage(self) -> str:
-        return self.target.url.rstrip("/").rsplit("/", 1)[-1]
+        return stage_of(self.target.url)
 
     def write(self, unit: Unit) -> None:
         """Write the unit's part (and any further files, before it) into self.target."""
@@ -73,6 +72,10 @@ class WriteUnit(beam.DoFn):
         """What the unit has in the end; more than one where a stage fills several folders."""
         yield self.target.describe(unit.id)
 
+    def rows_of(self, part: Part) -> int:
+        """How many documents a part of the stage stands for."""
+        return part.rows
+
     def process(self, unit: Unit) -> Iterator[Part]:
         started = time.monotonic()
         found = self.target.existing(unit.id)
@@ -81,14 +84,36 @@ class WriteUnit(beam.DoFn):
         for part in self.parts(unit):
             yield part
             if part.folder == self.target.url:
-                self._report(part, found is not None, time.monotonic() - started)
+                if found is not None:
+                    progress.add(self.stage, self.rows_of(part))
+                report(part, self.rows_of(part), found=found is not None, seconds=time.monotonic() - started)
 
-    def _report(self, part: Part, skipped: bool, seconds: float) -> None:
-        if skipped:
-            progress.add(self.stage, part.rows)
-        Metrics.counter("sluice", f"{self.stage}.rows").inc(part.rows)
-        Metrics.counter("sluice", f"{self.stage}.units_skipped" if skipped else f"{self.stage}.units_written").inc()
-        log.info("%s: unit %d, %d rows, %.1f s%s", self.stage, part.unit, part.rows, seconds, " (found)" * skipped)
+
+def report(part: Part, rows: int, *, found: bool, seconds: float) -> None:
+    """Count a part that a job wrote, or found there from an earlier try, and leave a line about it in the log."""
+    if found:
+        counters.add("units_found")
+        counters.add("rows_found", rows)
+    else:
+        counters.add("units_written")
+        counters.add("rows", rows)
+        counters.add("bytes_written", part.bytes)
+        counters.count_stats(part.stats)
+        counters.observe("unit_milliseconds", seconds)
+    log.info("%s", unit_line(part, rows, found=found, seconds=seconds))
+
+
+def unit_line(part: Part, rows: int, *, found: bool, seconds: float) -> str:
+    """key=value: `stage=documents unit=3 rows=512 seconds=1.52 rows_per_second=337 part=written`."""
+    rate = "" if found else f" rows_per_second={rows / max(seconds, 1e-3):.0f}"
+    state = "found" if found else "written"
+    return f"stage={stage_of(part.folder)} unit={part.unit} rows={rows} seconds={seconds:.2f}{rate} part={state}"
+
+
+def stage_of(url: str) -> str:
+    """The name of the stage that fills a folder of a run: `.../steps/02-semdedup/keep` -> `02-semdedup/keep`."""
+    _, step, name = url.rstrip("/").rpartition("/steps/")
+    return name if step else url.rstrip("/").removesuffix("/_parts").rsplit("/", 1)[-1]
 
 
 class WriteGathered(WriteUnit):

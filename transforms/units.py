@@ -1,5 +1,6 @@
 """The first stage: inputs -> inventory/, the units of a run, fixed once."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import apache_beam as beam
 from sluice.transforms.artifacts import Artifact, Part, digest_of
 from sluice.transforms.inventory import SCHEMA, plan_units, units_to_table
 from sluice.transforms.records import Unit
-from sluice.transforms.stages import Commit, Start
+from sluice.transforms.stages import Commit, Start, report
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class TakeInventory(beam.PTransform):
         return parts | Commit(artifacts=(self.inventory,), expected=1, config=self.config)
 
     def _write(self, inputs: Inputs) -> Part:
+        started = time.monotonic()
         units = inputs.plan()
         if units_digest(units) != self.digest:
             raise ValueError("the input files changed while they were listed; try again")
@@ -56,4 +58,6 @@ class TakeInventory(beam.PTransform):
             "files": len({s.path for unit in units for s in unit.spans}),
         }
         self.inventory.write(0, [units_to_table(units)], SCHEMA, stats)
-        return self.inventory.describe(0)
+        part = self.inventory.describe(0)
+        report(part, part.rows, found=False, seconds=time.monotonic() - started)
+        return part

@@ -13,6 +13,7 @@ import apache_beam as beam
 import numpy as np
 
 from sluice.models.minhash import similar
+from sluice.transforms import counters
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.bands import FIRST, Bands, band_edges
 from sluice.transforms.edges import ROW, UNIT, unique_edges, write_edges
@@ -110,6 +111,7 @@ class KeepSimilar(WriteUnit):
                 compared += 1
                 if similar(hashes, own[int(edge[1] & ROW)], least):
                     kept.append(edge[None])
+        counters.add("pairs", compared)
         write_edges(self.target, unit.id, unique_edges(np.concatenate(kept)), {"compared": compared})
 
     def _blocks(self) -> Iterator[Block]:

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers
+from sluice.models import layers, positions
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -79,14 +79,14 @@ class Encoder(nn.Module):
     biases: bool
     causal: bool
     windows: tuple[int | None, ...]
-    rotaries: tuple[layers.Rotary, ...]
+    rotaries: tuple[positions.Rotary, ...]
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, ids: jax.Array, layout: Layout) -> jax.Array:
         hidden = nn.Embed(self.vocabulary, self.size, dtype=self.dtype, name="words")(ids)
         hidden = hidden * jnp.asarray(self.size**0.5, self.dtype)
-        rotation = {rotary: layers.rotation(layout.positions, self.width, rotary) for rotary in set(self.rotaries)}
+        rotation = {rotary: positions.rotation(layout.positions, self.width, rotary) for rotary in set(self.rotaries)}
         bias = {reach: layout.bias(behind=reach, ahead=0 if self.causal else reach) for reach in set(self.windows)}
         for i, (reach, rotary) in enumerate(zip(self.windows, self.rotaries)):
             layer = Layer(
@@ -114,8 +114,8 @@ def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
     window = config["sliding_window"]
     if config.get("use_bidirectional_attention"):
         window = window // 2 + 1  # so transformers reads it: half to either side
-    everywhere = layers.rotary(config, config.get("rope_theta", 1_000_000.0), kind="full_attention")
-    nearby = layers.rotary(config, config.get("rope_local_base_freq", 10_000.0), kind="sliding_attention")
+    everywhere = positions.rotary(config, config.get("rope_theta", 1_000_000.0), kind="full_attention")
+    nearby = positions.rotary(config, config.get("rope_local_base_freq", 10_000.0), kind="sliding_attention")
     sliding = _sliding(config)
     return Encoder(
         vocabulary=config["vocab_size"],
@@ -142,20 +142,7 @@ def max_tokens(config: Mapping[str, Any]) -> int:
 
 def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
     """Where each parameter of `encoder(config)` comes from in a Hugging Face checkpoint."""
-    size, wide = config["hidden_size"], config["intermediate_size"]
-    found = {
-        "words/embedding": Weight(("embed_tokens.weight",), (config["vocab_size"], size)),
-        **layers.norm("last_norm", "norm", size, bias=False),
-    }
-    for i in range(config["num_hidden_layers"]):
-        here, there = f"layer_{i}", f"layers.{i}"
-        found |= layers.grouped_attention(f"{here}/attention", f"{there}.self_attn", config)
-        up = (f"{there}.mlp.gate_proj", f"{there}.mlp.up_proj")
-        found |= layers.dense(f"{here}/feed_forward/wide", up, (wide, size), bias=False)
-        found |= layers.dense(f"{here}/feed_forward/narrow", (f"{there}.mlp.down_proj",), (size, wide), bias=False)
-        for ours, theirs in NORMS.items():
-            found |= layers.norm(f"{here}/{ours}", f"{there}.{theirs}", size, bias=False)
-    return found
+    return layers.gated_decoder(config, NORMS)
 
 
 def _sliding(config: Mapping[str, Any]) -> list[bool]:

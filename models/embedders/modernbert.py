@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers
+from sluice.models import layers, positions
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -56,7 +56,7 @@ class Encoder(nn.Module):
     activation: str
     epsilon: float
     windows: tuple[int | None, ...]
-    rotaries: tuple[layers.Rotary, ...]
+    rotaries: tuple[positions.Rotary, ...]
     biases: tuple[bool, bool, bool]
     dtype: Any = jnp.float32
 
@@ -66,7 +66,7 @@ class Encoder(nn.Module):
         hidden = layers.layer_norm(self.epsilon, self.dtype, "norm", bias=self.biases[2])(hidden)
         bias = {reach: layout.bias(behind=reach, ahead=reach) for reach in set(self.windows)}
         width = self.size // self.heads
-        rotation = {rotary: layers.rotation(layout.positions, width, rotary) for rotary in set(self.rotaries)}
+        rotation = {rotary: positions.rotation(layout.positions, width, rotary) for rotary in set(self.rotaries)}
         for i, (reach, rotary) in enumerate(zip(self.windows, self.rotaries)):
             layer = Layer(
                 self.heads,
@@ -86,8 +86,8 @@ def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
     """The module that config.json describes. Raises ValueError naming what it asks for and this file lacks."""
     layers.head_width(config)
     sliding = _sliding(config)
-    everywhere = layers.rotary(config, config.get("global_rope_theta", 160_000.0), kind="full_attention")
-    nearby = layers.rotary(config, config.get("local_rope_theta", 10_000.0), kind="sliding_attention")
+    everywhere = positions.rotary(config, config.get("global_rope_theta", 160_000.0), kind="full_attention")
+    nearby = positions.rotary(config, config.get("local_rope_theta", 10_000.0), kind="sliding_attention")
     return Encoder(
         vocabulary=config["vocab_size"],
         size=config["hidden_size"],

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from sluice.models import layers
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
+from sluice.models.positions import relative_bias
 
 MODEL_TYPES = ("mpnet",)
 PREFIX = "mpnet."
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
         relative = self.param("relative", nn.initializers.zeros, (self.buckets, self.heads))
         hidden = words + layout.lookup(positions, offset=FIRST_POSITION).astype(self.dtype)
         hidden = layers.layer_norm(self.epsilon, self.dtype, "norm")(hidden)
-        bias = layout.bias() + layers.relative_bias(relative, ids.shape[1], farthest=FARTHEST)
+        bias = layout.bias() + relative_bias(relative, ids.shape[1], farthest=FARTHEST)
         for i in range(self.layers):
             layer = layers.PostNormLayer(
                 self.heads, self.feed_forward, self.activation, self.epsilon, self.dtype, name=f"layer_{i}"

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers
+from sluice.models import layers, positions
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -19,6 +19,7 @@ MODEL_TYPES = ("qwen3",)
 PREFIX = "model."
 HARMLESS = (r"lm_head\.", r"score\.")
 POOLING = "last"
+NORMS = {"attention_norm": "input_layernorm", "norm": "post_attention_layernorm"}
 
 
 class Layer(nn.Module):
@@ -67,14 +68,14 @@ class Encoder(nn.Module):
     epsilon: float
     biases: bool
     causal: bool
-    rotary: layers.Rotary
+    rotary: positions.Rotary
     windows: tuple[int | None, ...]
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, ids: jax.Array, layout: Layout) -> jax.Array:
         hidden = nn.Embed(self.vocabulary, self.size, dtype=self.dtype, name="words")(ids)
-        rotation = layers.rotation(layout.positions, self.width, self.rotary)
+        rotation = positions.rotation(layout.positions, self.width, self.rotary)
         bias = {reach: layout.bias(behind=reach, ahead=0 if self.causal else reach) for reach in set(self.windows)}
         for i, reach in enumerate(self.windows):
             layer = Layer(
@@ -106,7 +107,7 @@ def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
         epsilon=config["rms_norm_eps"],
         biases=bool(config.get("attention_bias", False)),
         causal=layers.is_causal(config),
-        rotary=layers.rotary(config, config.get("rope_theta", 10_000.0)),
+        rotary=positions.rotary(config, config.get("rope_theta", 10_000.0)),
         windows=tuple(config["sliding_window"] - 1 if slides else None for slides in _sliding(config)),
         dtype=dtype,
     )
@@ -119,20 +120,7 @@ def max_tokens(config: Mapping[str, Any]) -> int:
 
 def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
     """Where each parameter of `encoder(config)` comes from in a Hugging Face checkpoint."""
-    size, wide = config["hidden_size"], config["intermediate_size"]
-    found = {
-        "words/embedding": Weight(("embed_tokens.weight",), (config["vocab_size"], size)),
-        **layers.norm("last_norm", "norm", size, bias=False),
-    }
-    for i in range(config["num_hidden_layers"]):
-        here, there = f"layer_{i}", f"layers.{i}"
-        found |= layers.grouped_attention(f"{here}/attention", f"{there}.self_attn", config)
-        found |= layers.norm(f"{here}/attention_norm", f"{there}.input_layernorm", size, bias=False)
-        up = (f"{there}.mlp.gate_proj", f"{there}.mlp.up_proj")
-        found |= layers.dense(f"{here}/feed_forward/wide", up, (wide, size), bias=False)
-        found |= layers.dense(f"{here}/feed_forward/narrow", (f"{there}.mlp.down_proj",), (size, wide), bias=False)
-        found |= layers.norm(f"{here}/norm", f"{there}.post_attention_layernorm", size, bias=False)
-    return found
+    return layers.gated_decoder(config, NORMS)
 
 
 def _sliding(config: Mapping[str, Any]) -> list[bool]:

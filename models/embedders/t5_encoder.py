@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers
+from sluice.models import layers, positions
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -66,7 +66,7 @@ class Encoder(nn.Module):
         # in float32 whatever the dtype: these sums grow beyond what bfloat16 can tell apart (cosine 0.9987 otherwise)
         hidden = nn.Embed(self.vocabulary, self.size, dtype=jnp.float32, name="words")(ids)
         relative = self.param("relative", nn.initializers.zeros, (self.buckets, self.heads))
-        bias = layout.bias() + layers.relative_bias(relative, ids.shape[1], farthest=self.farthest)
+        bias = layout.bias() + positions.relative_bias(relative, ids.shape[1], farthest=self.farthest)
         for i in range(self.layers):
             layer = Layer(
                 self.heads,

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models import quality
+from sluice.models.parser_rules import PREFIX, SpacyParser
 from sluice.pipelines.step import Cut, Step, only_targets
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms.quality import FindWeights, LowQualityFirst, ScoreTexts, Validation, WriteTextScores
 from sluice.transforms.texts import Texts
 from sluice.transforms.views import AuditedStep
+
+if TYPE_CHECKING:
+    from sluice.pipelines.stages import Run
 
 # Learning takes about 60 times that much memory.
 MOST_BYTES = 40_000_000
@@ -21,7 +25,8 @@ class Quality(Step):
     """Documents of poor text go: those whose lines satisfy the fewest of ten rules, by weight (arXiv 2405.01582).
 
     weights: by rule, as {terminal_punctuation: 1, ...}, or `learn`: from a byte-level n-gram model trained on about
-    `sample` of the documents still in and the first `sample_bytes` of each.
+    `sample` of the documents still in and the first `sample_bytes` of each. parser: spacy:MODEL adds four rules about
+    the parse of a line; spaCy and the model must be installed, on workers too.
     """
 
     needs_texts: ClassVar[bool] = True
@@ -30,18 +35,21 @@ class Quality(Step):
     weights: dict[str, float] | Literal["learn"] = "learn"
     sample: int = Field(default=5000, ge=2, le=200_000)
     sample_bytes: int = Field(default=4000, ge=100, le=100_000)
+    parser: str | None = None
     cut: Cut
 
-    @field_validator("weights")
+    @field_validator("parser")
     @classmethod
-    def _rules(cls, value: Any) -> Any:
-        if value != "learn":
-            quality.whole_weights(value)
+    def _known_parser(cls, value: str | None) -> str | None:
+        if value is not None and (not value.startswith(PREFIX) or value == PREFIX):
+            raise ValueError(f"parser is {PREFIX} and the name of a model, as {PREFIX}en_core_web_sm, not {value!r}")
         return value
 
     @model_validator(mode="after")
     def _targets(self) -> "Quality":
         only_targets(self.step, self.cut)
+        if self.weights != "learn":
+            quality.whole_weights(self.weights, parser=self.parser is not None)
         if self.sample * self.sample_bytes > MOST_BYTES:
             raise ValueError(
                 f"quality: a sample of {self.sample:,} documents of {self.sample_bytes:,} bytes is more than a worker "
@@ -53,20 +61,32 @@ class Quality(Step):
     def folders(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("weights", "scores", "keep") if self.weights == "learn" else ("scores", "keep")
 
+    @property
+    def parse(self) -> SpacyParser | None:
+        return None if self.parser is None else SpacyParser(self.parser.removeprefix(PREFIX))
+
+    def check(self, run: "Run") -> None:
+        if self.parse is not None:
+            self.parse.check()
+
     def stages(self, work: Work) -> Iterator[Stage]:
+        # Other versions parse otherwise: what is made with them is another artifact.
+        described = [] if self.parse is None else [self.parse.describe()]
         texts = Texts(work.documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
         weights = self.weights
         if weights == "learn":
             validation = Validation(self.sample, self.sample_bytes, work.alive, work.seed)
-            learnt = work.artifact("weights", asdict(validation), work.documents, work.before)
-            yield work.stage("weights", learnt, FindWeights(work.inventory, texts, learnt, validation, work.units))
+            learnt = work.artifact("weights", [asdict(validation), *described], work.documents, work.before)
+            find = FindWeights(work.inventory, texts, learnt, validation, work.units, self.parse)
+            yield work.stage("weights", learnt, find)
             weights = learnt.manifest["totals"]["weights"]
         assert isinstance(weights, dict), weights
-        whole = quality.whole_weights(weights)
+        whole = quality.whole_weights(weights, parser=self.parser is not None)
         work.scale = quality.SCALE
-        work.scores = work.artifact("scores", [whole, asdict(self.guard)], work.documents, work.before)
-        write = WriteTextScores(work.scores, texts, self.guard, LowQualityFirst(whole))
-        config = {"weights": {name: weights.get(name, 0) for name in quality.RULES}}
+        work.scores = work.artifact("scores", [whole, *described, asdict(self.guard)], work.documents, work.before)
+        write = WriteTextScores(work.scores, texts, self.guard, LowQualityFirst(whole, self.parse))
+        names = quality.RULES if self.parser is None else quality.ALL_RULES
+        config = {"weights": {name: weights.get(name, 0) for name in names}}
         yield work.stage("scores", work.scores, ScoreTexts(work.inventory, write, work.units, config))
 
     def details(self, step: AuditedStep) -> dict[str, Any] | None:

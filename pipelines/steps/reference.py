@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sluice.pipelines.earlier_runs import find_assigned
 from sluice.pipelines.items import absolute_paths
 from sluice.pipelines.step import Cut, Step
 from sluice.pipelines.work import Stage, Work
@@ -15,7 +16,7 @@ from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members
 from sluice.transforms.clusters import AssignClusters
 from sluice.transforms.order import Order
-from sluice.transforms.reference import COLUMNS, ScoreReference, Sides
+from sluice.transforms.reference import COLUMNS, Earlier, ScoreReference, Sides
 from sluice.transforms.semdedup import scale_for
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ class Reference(Step):
     """Documents that earlier runs hold already: those too similar to one that such a run kept.
 
     runs: directories of finished runs over vectors of the same embedder. Clusters are those of the first one's last
-    step over clusters; as in SemDeDup (arXiv 2303.09540), documents are compared within clusters. bin_bytes: the most
-    vectors of each side that a worker holds at a time. `sluice explain` names the run and the document in it.
+    step over clusters; as in SemDeDup (arXiv 2303.09540), documents are compared within clusters. What a reference step
+    of one of the runs assigned to them already is read where it is. bin_bytes: the most vectors of each side that a
+    worker holds at a time. `sluice explain` names the run and the document in it.
     """
 
     needs_vectors: ClassVar[bool] = True
@@ -70,30 +72,36 @@ class Reference(Step):
         for run in runs:
             _check_embedder(run, work.embeddings.manifest["config"]["embedder"], dimension)
         source = find_clusters(runs[0])
-        centroids = work.artifact("centroids", ["adopted", content_digest(source)])
+        adopted = content_digest(source)
+        centroids = work.artifact("centroids", ["adopted", adopted])
         yield work.stage("centroids", centroids, AdoptCentroids(source, centroids))
         earlier = []
         for number, run in enumerate(runs, start=1):
             members = _kept(run)
+            found = find_assigned(run, members, adopted=adopted, among=runs)
+            if found is not None:
+                earlier.append(found)
+                continue
             folder = f"run-{number}/clusters"
             target = work.artifact(folder, None, centroids, members.documents, members.embeddings, members.keep)
             inventory = run.artifact("inventory")
             units = inventory.manifest["totals"]["units"]
             assign = AssignClusters(inventory, members, centroids, target, Order("random"), work.seed, units)
             yield work.stage(folder, target, assign)
-            earlier.append(target)
+            earlier.append(Earlier(target))
         own = Members(work.documents, work.embeddings, work.before)
         clusters = work.artifact("clusters", None, centroids, own.documents, own.embeddings, own.keep)
         assign = AssignClusters(work.inventory, own, centroids, clusters, Order("random"), work.seed, work.units)
         yield work.stage("clusters", clusters, assign)
         yield self._score(work, own, clusters, earlier, dimension)
 
-    def _score(self, work: Work, own: Members, clusters: Artifact, earlier: list[Artifact], dimension: int) -> Stage:
+    def _score(self, work: Work, own: Members, clusters: Artifact, earlier: list[Earlier], dimension: int) -> Stage:
         limit = self.cut.limit
         scale = scale_for(None if limit is None else float(limit))
         work.threshold = None if limit is None else int(limit * scale**2 // 1)
         work.scale = scale**2
-        work.scores = work.artifact("scores", [scale, asdict(self.guard), self.bin_bytes], clusters, *earlier)
+        inputs = [artifact for one in earlier for artifact in one.inputs]
+        work.scores = work.artifact("scores", [scale, asdict(self.guard), self.bin_bytes], clusters, *inputs)
         sides = Sides(clusters, tuple(earlier), dimension, scale)
         score = ScoreReference(
             work.inventory, own, sides, work.scores, self.guard, work.units, bin_bytes=self.bin_bytes

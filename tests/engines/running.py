@@ -39,7 +39,7 @@ def curate(source: str, run: Path, flags: Sequence[str], options: dict) -> Path:
 
 
 def contents(run: Path) -> Contents:
-    """Every file of a run and the digest of its bytes, but for the report, which holds times.
+    """Every file of a run and the digest of its bytes, but for the report and launches/, which hold times.
 
     Files of dead workers, which keep their temporary names and are never read, do not count.
     """
@@ -47,7 +47,7 @@ def contents(run: Path) -> Contents:
     return {
         str(path.relative_to(run)): hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
         for path in files
-        if path.name != "report.json" and path.suffix != ".tmp"
+        if path.name != "report.json" and path.parent.name != "launches" and path.suffix != ".tmp"
     }
 
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sluice.models import layers
-from sluice.models.layers import Layout, Rotary
+from sluice.models import layers, positions
+from sluice.models.layers import Layout
+from sluice.models.positions import Rotary
 
 
 def test_attention_is_that_of_jax():
@@ -65,9 +66,11 @@ def test_relative_buckets_are_t5s():
     distances = np.arange(-300, 301)
     for buckets, farthest in ((32, 128), (8, 16), (64, 512)):
         expected = [bucket(int(distance), buckets, farthest) for distance in distances]
-        np.testing.assert_array_equal(layers.relative_buckets(distances, buckets=buckets, farthest=farthest), expected)
+        np.testing.assert_array_equal(
+            positions.relative_buckets(distances, buckets=buckets, farthest=farthest), expected
+        )
     with pytest.raises(ValueError, match="at least 4 buckets"):
-        layers.relative_buckets(distances, buckets=2, farthest=8)
+        positions.relative_buckets(distances, buckets=2, farthest=8)
 
 
 def test_rotation_keeps_lengths_and_depends_on_distance_alone():
@@ -76,7 +79,7 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
 
     def score(i, j):
         turned = [
-            layers.rotate(jnp.asarray(vector), *layers.rotation(jnp.array([[position]]), 8, Rotary(100.0)))
+            positions.rotate(jnp.asarray(vector), *positions.rotation(jnp.array([[position]]), 8, Rotary(100.0)))
             for vector, position in ((query, i), (key, j))
         ]
         np.testing.assert_allclose(np.linalg.norm(turned[0]), np.linalg.norm(query), rtol=1e-6)
@@ -88,8 +91,8 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
 
 
 def test_a_stretched_rotation_turns_as_much_slower():
-    slow = layers.rotation(jnp.array([[8]]), 4, Rotary(100.0, 4.0))
-    for found, expected in zip(slow, layers.rotation(jnp.array([[2]]), 4, Rotary(100.0))):
+    slow = positions.rotation(jnp.array([[8]]), 4, Rotary(100.0, 4.0))
+    for found, expected in zip(slow, positions.rotation(jnp.array([[2]]), 4, Rotary(100.0))):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -106,12 +109,12 @@ def test_a_stretched_rotation_turns_as_much_slower():
     ],
 )
 def test_rotary_settings_are_read_in_both_spellings(config, kind, expected):
-    assert layers.rotary(config, 7.0, kind=kind) == expected
+    assert positions.rotary(config, 7.0, kind=kind) == expected
 
 
 def test_unknown_settings_are_refused_naming_them():
     with pytest.raises(ValueError, match="'yarn'"):
-        layers.rotary({"rope_scaling": {"rope_type": "yarn"}}, 1.0)
+        positions.rotary({"rope_scaling": {"rope_type": "yarn"}}, 1.0)
     with pytest.raises(ValueError, match="'linear_attention'"):
         layers.sliding_layers({"layer_types": ["linear_attention"], "num_hidden_layers": 1})
     with pytest.raises(ValueError, match="2 layer_types for 3 layers"):

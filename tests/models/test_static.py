@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from sluice.models import descriptions
 from sluice.models.embedder import EmbedderConfig, load
 from sluice.models.static import StaticEmbedder
-from sluice.models.tokenizers import words
 
 DATA = Path(__file__).parents[1] / "data" / "static"
 REFERENCE = json.loads((DATA / "reference.json").read_text(encoding="utf-8"))
@@ -177,53 +174,3 @@ def test_a_table_without_its_tokenizer_or_with_a_senseless_length_is_refused(cop
     edit_json(copy / "config.json", max_length=10)
     with pytest.raises(FileNotFoundError, match=r"no tokenizer: looked for tokenizer\.json"):
         load(EmbedderConfig(str(copy)))
-
-
-@pytest.fixture(scope="module")
-def both():
-    """The tokenizer by words, and the tokenizers library's."""
-    from tokenizers import Tokenizer
-
-    library = Tokenizer.from_file(str(DATA / "plain" / "tokenizer.json"))
-    library.no_truncation()  # model2vec saves its own
-    return words.load(str(DATA / "plain")), library
-
-
-PARTS = [
-    *("the", "Fox", "documents", "jumped", "x" * 101, "y" * 70, "brownfoxes", " ", "  ", "\n", "\t\r", "\x0b", "\x1c"),
-    *("\x85", "\u2028", "\u200b", "\xa0", "\0", "é", "e\u0301", "ß", "İ", "中文", "한국", "don't", "...", "[UNK]"),
-    *("[SEP]", "[sep]", "[MASK]s", "##ing", "😀", "\ufffd", "“", "—", "a", "in-text", "1999", "\x7f"),
-]
-
-
-@settings(deadline=None, max_examples=150)
-@given(st.lists(st.lists(st.sampled_from(PARTS), max_size=12).map("".join), max_size=6))
-def test_ids_by_words_equal_the_tokenizers_library(both, texts):
-    ours, library = both
-    ids, ends = ours.flat(texts)
-    expected = [one.ids for one in library.encode_batch(texts, add_special_tokens=False)]
-    assert [row.tolist() for row in np.split(ids, ends[:-1])][: len(texts)] == expected
-    assert ours.count(texts).tolist() == [len(row) for row in expected]
-
-
-def test_ids_stay_the_same_when_the_memory_of_words_is_full(both, monkeypatch):
-    ours, library = words.load(str(DATA / "plain")), both[1]
-    monkeypatch.setattr(words, "MOST_WORDS", 20)
-    rng = np.random.default_rng(0)
-    letters = np.array(list("abcdefoxthe"))
-    for _ in range(10):
-        texts = [" ".join("".join(rng.choice(letters, rng.integers(1, 30))) for _ in range(8)) for _ in range(5)]
-        rows, _ = ours.tokenize(texts, max_tokens=10_000)
-        assert [row.tolist() for row in rows] == [
-            one.ids for one in library.encode_batch(texts, add_special_tokens=False)
-        ]
-
-
-def test_words_that_fall_into_one_slot_are_told_apart(both, monkeypatch):
-    texts = [f"{word}{n} {word}" for word in ("fox", "dog", "the") for n in range(30)]
-    expected = [one.ids for one in both[1].encode_batch(texts, add_special_tokens=False)]
-    monkeypatch.setattr(words, "_SLOT_BITS", 1)
-    crowded = words.load(str(DATA / "plain"))
-    for _ in range(2):
-        rows, _ = crowded.tokenize(texts, max_tokens=100)
-        assert [row.tolist() for row in rows] == expected

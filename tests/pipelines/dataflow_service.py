@@ -53,7 +53,13 @@ class Service:
 
     @property
     def last(self) -> Submitted:
-        request = self.requests[-1]
+        return self._submitted(self.requests[-1])
+
+    def prepared(self, template_location: str) -> Submitted:
+        """The job that a template's launcher left for the service to start."""
+        return self._submitted(json.loads(self.staged[template_location]))
+
+    def _submitted(self, request: dict[str, Any]) -> Submitted:
         url = request["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
         return Submitted(request, self.staged[url])
 

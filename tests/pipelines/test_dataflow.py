@@ -3,7 +3,9 @@
 The service is a stand-in, so what it would do with a job is not tested here.
 """
 
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,13 +16,17 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import execution
 
 from sluice.models.embedder import EmbedderConfig
+from sluice.pipelines import template
 from sluice.pipelines.curate import open_run, run_recipe
+from sluice.pipelines.jobs import NothingToDo
 from sluice.pipelines.main import main
 from sluice.pipelines.options import build_recipe, check_beam_args
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.resources import check_resources
-from sluice.pipelines.runner import pipeline_options, run_stage
+from sluice.pipelines.runner import pipeline_options, run_stage, start_job
+from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.stages import Run
+from sluice.pipelines.template_metadata import TEMPLATES, Template
 from sluice.pipelines.work import Stage
 from sluice.transforms import memory
 from sluice.transforms.artifacts import Artifact, commit
@@ -240,6 +246,14 @@ def names(submitted: Submitted) -> list[str]:
     return sorted(one.unique_name for one in submitted.proto.components.transforms.values())
 
 
+def test_the_stages_of_a_run_are_named_before_it_begins(run):
+    made, named = [stage.name for stage in run.stages()], stage_names(run.recipe)
+    assert "02-semdedup/split-1/clusters" in made
+    assert [name for name in named if name in made] == made
+    conditional = {name for name in named if name not in made} - {"report"}
+    assert all(re.search(r"-embedded/|/split-\d/", name) for name in conditional)
+
+
 def test_job_names_are_valid_and_differ(jobs):
     found = [job.submitted.request["name"] for job in jobs.values()]
     assert len(set(found)) == len(found)
@@ -394,3 +408,125 @@ def test_an_accelerator_for_a_recipe_that_runs_no_model_is_refused_before_any_jo
     assert main(["stage", "decisions", "--run", run.url, *ARGS, *asked]) == 2
     assert "runs no model" in capsys.readouterr().err
     assert len(service.requests) == before
+
+
+# Templates ------------------------------------------------------------------------------------------------------
+# The launcher of a template adds --template_location: the job is left there, and the service starts it.
+
+LOCATION = "gs://bucket/template_launches/2026-11-21/job_object"
+LAUNCHED = [*ARGS, f"--template_location={LOCATION}", "--job_name=asked-for", '--labels={"team": "data"}']
+
+
+@dataclass(frozen=True)
+class Unfinished(Stage):
+    """A stage as it is before its job has run."""
+
+    @property
+    def finished(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def launch(run, inventory, service, monkeypatch) -> Callable[..., Submitted]:
+    """Does what a launcher does for a stage; the run is finished, so the stage asked for is made to look as if it were
+    not, with the units of a large corpus.
+    """
+
+    stages = Run.stages
+
+    def launch(name: str, *args: str, as_it_is: bool = False) -> Submitted:
+        def unfinished(self: Run) -> Any:
+            for stage in stages(self):
+                if stage.name == name and not as_it_is:
+                    stage = Unfinished(stage.name, stage.artifacts, enlarged(stage.transform, inventory))
+                yield stage
+
+        monkeypatch.setattr(Run, "stages", unfinished)
+        endpoint = f"--dataflow_endpoint={service.endpoint}"
+        service.staged.clear()
+        before = len(service.requests)
+        assert template.main([f"--stage={name}", f"--run={run.url}", *LAUNCHED, endpoint, *args]) == 0
+        assert len(service.requests) == before
+        # One job and its graph: a launcher that leaves more than one job is not one that the service can follow.
+        assert sorted(url.rsplit("/", 1)[1] for url in service.staged) == ["job_object", "pipeline.pb"]
+        return service.prepared(LOCATION)
+
+    return launch
+
+
+@pytest.mark.parametrize("kind", TEMPLATES, ids=lambda kind: kind.name)
+def test_a_launcher_leaves_one_small_job_and_waits_for_nothing(kind: Template, launch):
+    job = launch(kind.example)
+    assert job.request["name"] == "asked-for"
+    assert len(job.graph) < 100_000 and len(json.dumps(job.request)) < 100_000
+    transforms = job.proto.components.transforms.values()
+    assert max(len(one.spec.payload) for one in transforms) < 20_000
+    assert {one.spec.urn for one in leaves(job.proto)} <= URNS
+    assert "NothingToDo" not in {one.unique_name for one in transforms}
+    assert job.pool["workerHarnessContainerImage"] == ARGS[-1].partition("=")[2]
+    assert set(job.request["environment"]["experiments"]) == BEAM_EXPERIMENTS
+    assert (job.options["save_main_session"], job.options["streaming"]) == (False, False)
+
+
+def test_the_embedding_template_takes_an_accelerator_and_others_leave_it(service, tmp_path):
+    source = write_jsonl(tmp_path / "in", make_rows(20))
+    given = [f"--run={tmp_path / 'run'}", f"--input={source}", "--recipe=prototypes", "--model=tests/data/bert"]
+    assert template.main(["--stage=inventory", *given]) == 0
+    assert template.main(["--stage=documents", given[0]]) == 0
+    accelerator = "type:nvidia-l4;count:1;install-nvidia-driver"
+    args = [given[0], *LAUNCHED, f"--dataflow_endpoint={service.endpoint}", f"--embedding_accelerator={accelerator}"]
+    assert template.main(["--stage=embeddings", *args]) == 0
+    assert hints(service.prepared(LOCATION))["accelerator"] == accelerator.encode()
+    assert template.main(["--stage=documents", *args]) == 0
+    assert hints(service.prepared(LOCATION)) == {}
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason"),
+    [
+        ("documents", "documents: finished before"),
+        ("02-embedded/scores", "02-embedded/scores: this run has no such stage"),
+        ("02-semdedup/split-6/clusters", "02-semdedup/split-6/clusters: this run has no such stage"),
+    ],
+)
+def test_a_launcher_with_nothing_to_do_leaves_a_job_of_one_element_that_says_so(launch, stage, reason, caplog):
+    caplog.set_level("INFO", logger="sluice")
+    job = launch(stage, as_it_is=True)
+    assert "NothingToDo" in {one.unique_name for one in job.proto.components.transforms.values()}
+    assert len(leaves(job.proto)) <= 4
+    assert caplog.messages.count(f"nothing to do: {reason}") == 1  # the launcher's log; a worker's has it as well
+    start_job(NothingToDo(reason), stage).wait_until_finish()
+    assert caplog.messages.count(f"nothing to do: {reason}") == 2
+
+
+def test_without_a_job_name_the_name_says_that_there_is_nothing_to_do(run, service):
+    args = [arg for arg in LAUNCHED if not arg.startswith("--job_name")]
+    assert template.main(["--stage=documents", f"--run={run.url}", *args]) == 0
+    assert service.prepared(LOCATION).request["name"].startswith("sluice-nothing-to-do-documents-")
+
+
+def test_an_entry_without_a_launcher_waits_for_its_job_and_starts_none_for_a_finished_stage(run, service):
+    before = len(service.requests)
+    args = [f"--run={run.url}", *ARGS, f"--dataflow_endpoint={service.endpoint}"]
+    for stage in ("documents", "02-embedded/scores", "corpus"):
+        assert template.main([f"--stage={stage}", *args]) == 0
+    assert len(service.requests) == before
+    assert template.main(["--stage=report", *args]) == 0
+    assert len(service.requests) == before + 1
+    assert "MakeReport" in names(service.last)
+
+
+def test_a_job_whose_workers_would_have_no_sluice_is_refused(run, service, capsys):
+    before = len(service.requests)
+    args = [arg for arg in LAUNCHED if not arg.startswith("--sdk_container_image")]
+    assert template.main(["--stage=documents", f"--run={run.url}", *args]) == 2
+    assert "--sdk_container_image" in capsys.readouterr().err
+    assert len(service.requests) == before
+
+
+def test_a_flag_that_only_the_launcher_knows_is_passed_over_and_a_misspelt_one_is_not(launch, run, capsys, caplog):
+    launch("documents", "--brand_new_flag_of_the_service=1")
+    assert "unknown option --brand_new_flag_of_the_service: passed over" in caplog.messages
+    assert template.main(["--stage=documents", f"--run={run.url}", *LAUNCHED, "--machine_typ=n2-standard-4"]) == 2
+    assert "did you mean --machine_type?" in capsys.readouterr().err
+    assert template.main(["--stage=documents", f"--run={run.url}", "--brand_new_flag_of_the_service=1"]) == 2

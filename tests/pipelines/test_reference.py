@@ -137,6 +137,48 @@ def test_it_composes_and_its_stages_are_known(earlier, source, new, tmp_path):
     assert not kept_ids(tmp_path / "nothing") & kept_ids(tmp_path / "again")
 
 
+@pytest.mark.parametrize("base_is_listed", [True, False])
+def test_earlier_runs_are_assigned_once_in_a_chain_and_scores_stay_the_same(
+    earlier, source, new, tmp_path, monkeypatch, base_is_listed
+):
+    """The first new run assigns the base, the second one reads that, and the first one's own, less what it removed."""
+    first = tmp_path / "first"
+    run_steps(source, [reference(earlier), {"step": "random", "cut": {"ratio": "0.4"}}], first, unit_bytes=3000)
+    # Copies of what the first one kept, of what it removed, and others; a bad line, so that rows are no positions.
+    rows = [{**row, "id": f"again-{number}"} for number, row in enumerate(new)] + make_rows(40, seed=31)
+    second = write_jsonl(tmp_path / "in", rows)
+    for file in (tmp_path / "in").iterdir():
+        file.write_text("{\n" + file.read_text())
+    runs = [earlier, str(first)] if base_is_listed else [str(first)]
+    limits = {"unit_bytes": 4000, "max_reject_share": 0.1}
+    run_steps(second, [reference(*runs)], tmp_path / "chained", **limits)
+    assert not list((tmp_path / "chained" / "steps" / "01-reference").glob("run-*"))
+    found = status(str(tmp_path / "chained"))
+    assert found["state"] == "finished" and not [one for one in found["stages"] if "/run-" in one["stage"]]
+
+    monkeypatch.setattr("sluice.pipelines.steps.reference.find_assigned", lambda *args, **options: None)
+    run_steps(second, [reference(*runs)], tmp_path / "assigned", **limits)
+    assert len(list((tmp_path / "assigned" / "steps" / "01-reference").glob("run-*"))) == len(runs)
+    assert table(tmp_path / "chained") == table(tmp_path / "assigned")
+    assert {row["reference_run"] for row in table(tmp_path / "chained")} >= set(range(len(runs)))
+    assert 30 < len(kept_ids(tmp_path / "chained")) < len(rows) - 30
+
+
+def test_an_assignment_from_before_its_run_changed_is_not_used(earlier, source, tmp_path):
+    first, rows = tmp_path / "first", make_rows(40, seed=31)
+    second = write_jsonl(tmp_path / "in", rows)
+    run_steps(source, [reference(earlier)], first)
+    run_steps(second, [reference(earlier, str(first))], tmp_path / "second")
+    assert not (tmp_path / "second" / "steps" / "01-reference" / "run-2").exists()
+    # Its documents are others now, and its reference step was not done again.
+    folder = first / "steps" / "01-reference" / "clusters" / "manifest.json"
+    manifest = json.loads(folder.read_text())
+    folder.write_text(json.dumps(manifest | {"key": "0" * 32}))
+    run_steps(second, [reference(earlier, str(first))], tmp_path / "third")
+    assert (tmp_path / "third" / "steps" / "01-reference" / "run-2").exists()
+    assert table(tmp_path / "second") == table(tmp_path / "third")
+
+
 def test_vectors_of_another_kind_are_refused_before_any_work(earlier, new, tmp_path):
     rows = [{**row, "other": row["embedding"]} for row in new]
     source = write_jsonl(tmp_path / "in", rows)

@@ -2,13 +2,25 @@
 
 import argparse
 import json
+import os
 import shutil
+import threading
+import uuid
+from datetime import datetime
+from pathlib import Path
 
+import fsspec
 import pytest
 
 from sluice.pipelines import status as command
+from sluice.pipelines.curate import curate, prepare
+from sluice.pipelines.launches import read_launches
+from sluice.pipelines.main import main
+from sluice.pipelines.options import build_recipe
+from sluice.pipelines.runner import StageFailed, run_stages
 from sluice.pipelines.status import render, status
-from tests.pipelines.corpora import artifact
+from sluice.pipelines.work import UnreachableTarget
+from tests.pipelines.corpora import artifact, make_rows, open_run, run_d4, write_jsonl
 from tests.pipelines.reading_back import shown
 
 
@@ -101,5 +113,176 @@ def test_a_place_that_is_no_run_is_refused(tmp_path):
 def test_the_page_and_json_hold_every_stage(finished, capsys):
     page = shown(render(status(str(finished.url))))
     assert all(stage in page for stage in finished.report["artifacts"])
-    assert command.run(argparse.Namespace(url=str(finished.url), json=True)) == 0
+    assert command.run(argparse.Namespace(url=str(finished.url), json=True, watch=None)) == 0
     assert json.loads(capsys.readouterr().out) == status(str(finished.url))
+
+
+# Under way ------------------------------------------------------------------------------------------------------------
+
+
+def unfinish(run: Path, folder: str, *, left: int) -> list[dict]:
+    """Take a stage's manifest and its last `left` parts, and the report: it is under way. Returns all its parts."""
+    parts = artifact(run, folder).manifest["parts"]
+    (run / folder / "manifest.json").unlink()
+    for part in parts[len(parts) - left :]:
+        (run / folder / part["name"]).unlink()
+    (run / "report.json").unlink()
+    return parts
+
+
+def stage_of(found: dict, name: str) -> dict:
+    return next(stage for stage in found["stages"] if stage["stage"] == name)
+
+
+def test_speed_and_time_left_come_from_the_times_of_the_parts(copy_of):
+    run = copy_of()
+    parts = unfinish(run, "decisions", left=1)
+    record = sorted((run / "launches").glob("*.json"))[-1]
+    launch = json.loads(record.read_text())
+    begun = datetime.fromisoformat(launch["started"]).timestamp()
+    launch |= {"outcome": "under way", "ended": None}
+    launch["stages"] = [{"stage": "decisions", "started": launch["started"]}]
+    record.write_text(json.dumps(launch))
+    for number, part in enumerate(parts[:-1], start=1):
+        os.utime(run / "decisions" / part["name"], (begun + 10 * number, begun + 10 * number))
+    found = status(str(run))
+    stage = stage_of(found, "decisions")
+    done = sum(part["rows"] for part in parts[:-1])
+    assert stage["share"] == pytest.approx(done / (done + parts[-1]["rows"]))
+    assert stage["per_second"] == pytest.approx(done / (10 * (len(parts) - 1)))
+    assert stage["seconds_left"] == pytest.approx(parts[-1]["rows"] / stage["per_second"])
+    assert stage["largest_left"] == {"unit": parts[-1]["unit"], "weight": parts[-1]["rows"]}
+    page = shown(render(found))
+    assert f"the largest unit left is {parts[-1]['unit']} ({parts[-1]['rows']} documents)" in page
+    assert "no end of it is recorded" in page
+
+
+def test_documents_are_measured_by_bytes_of_input(copy_of):
+    run = copy_of()
+    parts = unfinish(run, "documents", left=1)
+    for folder in ("embeddings", "steps", "decisions", "corpus"):
+        shutil.rmtree(run / folder)
+    stage = stage_of(status(str(run)), "documents")
+    spans = artifact(run, "inventory").read(0).to_pylist()
+    sizes = {unit: sum(s["stop"] - s["start"] for s in spans if s["unit"] == unit) for unit in range(len(parts))}
+    assert stage["measure"] == "bytes"
+    assert stage["share"] == pytest.approx(1 - sizes[len(parts) - 1] / sum(sizes.values()))
+    assert stage["largest_left"] == {"unit": len(parts) - 1, "weight": sizes[len(parts) - 1]}
+
+
+def test_bins_are_measured_by_pairs(copy_of):
+    run = copy_of()
+    folder = run / "steps/02-semdedup/scores"
+    for file in [folder / "manifest.json", *folder.glob("part-*"), run / "report.json"]:
+        file.unlink()
+    stage = stage_of(status(str(run)), "02-semdedup/scores")
+    assert (stage["measure"], stage["bins"], stage["share"]) == ("pairs", stage["bins_done"], 1.0)
+
+
+def test_a_run_is_watched_while_another_thread_works_on_it(tmp_path, capsys):
+    source = write_jsonl(tmp_path / "in", make_rows(60))
+    options = {"id": "id", "vector": "embedding", "recipe": "semdedup", "text": "none", "threshold": "0.9"}
+    prepare(build_recipe(inputs=[source], **options), str(tmp_path / "run"))
+    worker = threading.Thread(target=curate, args=([source], str(tmp_path / "run")), kwargs=options)
+    worker.start()
+    code = main(["status", str(tmp_path / "run"), "--watch", "0.05", "--json"])
+    worker.join()
+    assert code == 0 and json.loads(capsys.readouterr().out)["state"] == "finished"
+
+
+# How it ended ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_run_says_why_and_its_exit_code_is_four(tmp_path, capsys):
+    source = Path(write_jsonl(tmp_path / "in", make_rows(30)))
+    (source / "shard-1.jsonl").write_text("not JSON\n" * 40)
+    with pytest.raises(StageFailed, match="max_reject_share"):
+        run_d4(str(source), tmp_path / "run")
+    found = status(str(tmp_path / "run"))
+    assert (found["state"], found["launch"]["stage"]) == ("failed", "documents")
+    assert "were rejected, more than max_reject_share 0.01 allows" in found["launch"]["error"]
+    assert main(["status", str(tmp_path / "run")]) == 4
+    assert "last error: stage documents: 40 of" in capsys.readouterr().out
+
+
+def test_a_target_that_cannot_be_reached_is_a_failure_and_a_reachable_one_ends_it(copy_of):
+    run = copy_of()
+    assert main(["status", str(run)]) == 0
+    recipe = run / "recipe.yaml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("ratio: '0.75'", "ratio: '0.01'"))
+    with pytest.raises(UnreachableTarget):
+        run_stages(open_run(str(run)))
+    assert main(["status", str(run)]) == 4
+    recipe.write_text(text)
+    assert main(["status", str(run)]) == 0
+
+
+def test_a_run_that_is_not_finished_has_exit_code_three(copy_of):
+    run = copy_of()
+    unfinish(run, "decisions", left=1)
+    assert main(["status", str(run)]) == 3
+
+
+def test_a_stage_that_does_not_exist_is_no_failure_of_the_run(copy_of):
+    run = copy_of()
+    before = sorted((run / "launches").iterdir())
+    assert main(["stage", "04-nothing/keep", "--run", str(run)]) == 2
+    assert main(["stage", "decisions", "--run", str(run)]) == 0
+    assert sorted((run / "launches").iterdir()) == before
+
+
+def test_files_that_appear_after_a_failure_mean_that_a_job_goes_on(copy_of):
+    run = copy_of()
+    parts = unfinish(run, "decisions", left=1)
+    record = sorted((run / "launches").glob("*.json"))[-1]
+    launch = json.loads(record.read_text()) | {"outcome": "failed", "error": "lost"}
+    record.write_text(json.dumps(launch))
+    ended = datetime.fromisoformat(launch["ended"]).timestamp()
+    for path in run.rglob("*"):
+        os.utime(path, (ended - 60, ended - 60))
+    assert status(str(run))["state"] == "failed"
+    os.utime(run / "decisions" / parts[0]["name"], (ended + 60, ended + 60))
+    assert status(str(run))["state"] == "under way"
+
+
+# From anywhere --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_in_a_store_is_read_without_its_inputs_or_model(finished):
+    url = f"memory://status-{uuid.uuid4().hex}/run"
+    fs = fsspec.filesystem("memory")
+    fs.put(str(finished.url), url.removeprefix("memory:/"), recursive=True)
+    recipe = f"{url}/recipe.yaml"
+    text = fs.cat_file(recipe).decode()
+    fs.pipe_file(recipe, text.replace(text.split("paths:\n  - ")[1].split("\n")[0], "/gone/from/here").encode())
+    found, local = status(url), status(str(finished.url))
+    assert found["state"] == "finished" and found["changed"] is not None
+    for name in ("stage", "state", "units_done", "rows", "bytes"):
+        assert [stage[name] for stage in found["stages"]] == [stage[name] for stage in local["stages"]]
+
+
+@pytest.mark.parametrize("content", [b'{"key": "01', b"[]", b'{"key": "0123456789abc"}', b"\xff\xfe", b""])
+def test_a_damaged_manifest_is_named_and_its_stage_is_not_finished(copy_of, content):
+    run = copy_of()
+    place = run / "steps/03-prototypes/scores/manifest.json"
+    place.write_bytes(content)
+    found = status(str(run))
+    stage = stage_of(found, "03-prototypes/scores")
+    assert stage["state"] == "under way" and "manifest.json cannot be read" in stage["problem"]
+    assert "03-prototypes/scores: its manifest.json cannot be read" in shown(render(found))
+
+
+def test_a_damaged_inventory_costs_the_share_and_nothing_else(copy_of):
+    run = copy_of()
+    unfinish(run, "documents", left=1)
+    next((run / "inventory").glob("part-*")).write_bytes(b"PAR1 nonsense")
+    stage = stage_of(status(str(run)), "documents")
+    assert (stage["state"], stage["share"]) == ("under way", None)
+
+
+def test_a_damaged_launch_record_is_left_out(copy_of):
+    run = copy_of()
+    (run / "launches" / "99999999T000000.000000-ffffff.json").write_text("{")
+    assert len(read_launches(str(run))) == 1
+    assert status(str(run))["launch"]["outcome"] == "finished"

@@ -1,0 +1,305 @@
+"""How well `sluice plan` foretells: it plans a corpus, runs the curation, and compares every stage.
+
+    python benchmarks/plan.py                            # 2,000 docstrings with the model, 200,000 given vectors
+    python benchmarks/plan.py --only vectors --documents 1000000
+    python benchmarks/plan.py --quick                    # 3,000 vectors: a check that everything runs
+    python benchmarks/plan.py --document docs/plan.md    # write the tables into the page
+    python benchmarks/plan.py --constants                # measure every step by itself and keep it for plans to come
+
+Every stage runs in a process of its own, so its peak memory is its own. A ratio is actual / likely. Processor time
+changes little on a busy machine, time by the clock does.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import measure
+from scale import fill, stored
+
+KEEP = "0.5"
+# What --constants measures: one recipe for each step, over texts and vectors.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "semdedup": {"cut": {"ratio": 0.75}},
+    "cap": {"most": 2_000},
+    "balance": {"cut": {"ratio": 0.5}, "groups": ["source", "cluster"]},
+    "random": {"cut": {"ratio": 0.5}},
+    "score": {"column": "number", "cut": {"ratio": 0.5}},
+    "length": {"by": "characters", "cut": {"ratio": 0.5}},
+    "contamination": {"vector": "embedding", "cut": {"threshold": 0.95}},
+    "reference": {"cut": {"threshold": 0.99}},
+    "target": {"vector": "embedding", "sample": 10_000, "cut": {"ratio": 0.5}},
+}
+ITEMS = 200
+
+
+# In processes of their own --------------------------------------------------------------------------------------
+
+
+def make_vectors(path: str, documents: int, dimension: int) -> None:
+    import corpora
+
+    corpora.write_vectors(path, corpora.Vectors(documents, dimension), type="float16", sources=True, files=4)
+
+
+def make_texts(path: str, documents: int) -> None:
+    from sluice.pipelines.sample_corpus import write_sample_corpus
+
+    write_sample_corpus(path, limit=documents)
+
+
+def forecast(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, sample: int) -> dict[str, Any]:
+    """The plan, and the seconds it took."""
+    from sluice.pipelines.plan import plan
+    from sluice.pipelines.plan_prices import read_prices
+
+    started = time.monotonic()
+    found = plan(recipe_of(inputs, steps), prices=read_prices(), sample=sample)
+    return {"plan": found, "seconds": time.monotonic() - started}
+
+
+def recipe_of(inputs: dict[str, Any], steps: list[dict[str, Any]] | None) -> Any:
+    """D4 at half, or the steps given."""
+    from sluice.pipelines.presets import steps_of
+    from sluice.pipelines.recipe import Recipe
+
+    if steps is None:
+        steps = steps_of("d4", target={"ratio": KEEP}, text=inputs.get("text", "text") is not None)
+    return Recipe.model_validate({"input": inputs, "steps": steps})
+
+
+def next_stage(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, run: str) -> dict[str, Any] | None:
+    """Run the first stage that is not finished, the report after the last one; None when everything is there."""
+    import counting
+
+    from sluice.models import products
+    from sluice.pipelines.curate import prepare
+    from sluice.pipelines.report import make_report
+    from sluice.pipelines.runner import run_stage
+    from sluice.transforms import memory
+
+    # Loading libraries is no part of any stage.
+    products.default_engine()
+    found, _ = prepare(recipe_of(inputs, steps), run)
+    stage = next((stage for stage in found.stages() if not stage.finished), None)
+    if stage is None and (Path(run) / "report.json").exists():
+        return None
+    before = stored(run)
+    with counting.counted() as counts:
+        started, used = time.monotonic(), time.process_time()
+        if stage is None:
+            make_report(found, [])
+        else:
+            run_stage(stage, found)
+        seconds, core_seconds = time.monotonic() - started, time.process_time() - used
+    return {
+        "stage": "report" if stage is None else stage.name,
+        "units": found.units,
+        "memory": getattr(getattr(stage, "transform", None), "worker_memory", memory.PROCESS),
+        "seconds": seconds,
+        "core_seconds": core_seconds,
+        "shuffled_bytes": sum(one["bytes"] for one in counts.shuffled.values()),
+        "stored_bytes": stored(run) - before,
+    }
+
+
+def all_stages(inputs: dict[str, Any], steps: list[dict[str, Any]], run: str) -> list[dict[str, Any]]:
+    """Every stage in this one process."""
+    found = []
+    while stage := next_stage(inputs, steps, run):
+        found.append(stage)
+    return found
+
+
+# Forecast against actual ----------------------------------------------------------------------------------------
+
+
+def actual(inputs: dict[str, Any], run: str) -> Iterator[dict[str, Any]]:
+    """Every stage as it ran, with its peak memory in MB."""
+    while True:
+        found, peak = measure.run("plan", "next_stage", inputs=inputs, steps=None, run=run)
+        if found is None:
+            return
+        yield found | {"peak_mb": peak}
+
+
+def compared(planned: dict[str, Any], ran: list[dict[str, Any]]) -> str:
+    """A table of every stage: forecast, actual, ratio."""
+    rows, sums = [], defaultdict(float)
+    by_name = {stage["stage"]: stage for stage in planned["stages"]}
+    inside = dict.fromkeys(("core_seconds", "seconds", "stored_bytes", "shuffled_bytes"), 0)
+    for stage in ran:
+        found = by_name[stage["stage"]]
+        cells: list[str] = [stage["stage"]]
+        for name in inside:
+            inside[name] += found[name]["low"] <= stage[name] <= found[name]["high"]
+            sums[name] += stage[name]
+        for name in ("core_seconds", "seconds"):
+            cells += _time_cells(found[name], stage[name])
+        cells += [f"{found['memory_bytes'] / (1 << 20):,.0f}", f"{stage['peak_mb']:,.0f}"]
+        for name in ("stored_bytes", "shuffled_bytes"):
+            cells += [f"{found[name]['likely'] / 1e6:,.2f}", f"{stage[name] / 1e6:,.2f}"]
+        rows.append(tuple(cells))
+    totals = planned["totals"]
+    last = ["total", *_time_cells(totals["core_seconds"], sums["core_seconds"])]
+    last += [*_time_cells(totals["seconds"], sums["seconds"]), f"{totals['memory_bytes'] / (1 << 20):,.0f}"]
+    last += [f"{max(stage['peak_mb'] for stage in ran):,.0f}"]
+    for name in ("stored_bytes", "shuffled_bytes"):
+        last += [f"{totals[name]['likely'] / 1e6:,.2f}", f"{sums[name] / 1e6:,.2f}"]
+    rows.append(tuple(last))
+    header = ["stage", "core s, forecast", "actual", "ratio", "s, forecast", "actual", "ratio", "stated MB", "peak MB"]
+    header += ["stored MB, forecast", "actual", "shuffled MB, forecast", "actual"]
+    shown = {
+        "core_seconds": "core-seconds",
+        "seconds": "seconds",
+        "stored_bytes": "stored",
+        "shuffled_bytes": "shuffled",
+    }
+    counts = ", ".join(f"{shown[name]} {count}" for name, count in inside.items())
+    return f"{measure.table(header, rows)}\n\nOf {len(ran)} stages, within the forecast's range: {counts}."
+
+
+def _time_cells(forecast: dict[str, float], actual: float) -> tuple[str, str, str]:
+    shown = f"{forecast['low']:.1f} to {forecast['high']:.1f}, likely {forecast['likely']:.1f}"
+    return shown, f"{actual:.1f}", f"{actual / max(forecast['likely'], 1e-9):.2f}"
+
+
+def compare(title: str, inputs: dict[str, Any], folder: Path, sample: int) -> str:
+    found, _ = measure.run("plan", "forecast", inputs=inputs, steps=None, sample=sample)
+    ran = list(actual(inputs, str(folder / "run")))
+    whole = compared(found["plan"], ran)
+    documents = found["plan"]["documents"]
+    return (
+        f"\n### {title}\n\n{whole}\n\nPlanning took {found['seconds']:.0f} s; documents forecast: "
+        f"{documents['low']:,.0f} to {documents['high']:,.0f}."
+    )
+
+
+def vectors_case(folder: Path, documents: int, dimension: int, sample: int) -> str:
+    corpus = folder / "corpus"
+    measure.run("plan", "make_vectors", path=str(corpus), documents=documents, dimension=dimension)
+    inputs = {"paths": [str(corpus)], "id": "id", "vector": "embedding", "text": None, "source": "source"}
+    return compare(f"D4 over {documents:,} given vectors of {dimension}", inputs, folder, sample)
+
+
+def texts_case(folder: Path, documents: int, sample: int) -> str:
+    corpus = folder / "corpus"
+    measure.run("plan", "make_texts", path=str(corpus), documents=documents)
+    inputs = {"paths": [str(corpus)], "id": "id"}
+    return compare(f"D4 over {documents:,} docstrings, embedded by all-MiniLM-L6-v2", inputs, folder, sample)
+
+
+# Constants ------------------------------------------------------------------------------------------------------
+
+
+def make_both(path: str, items: str, documents: int, dimension: int) -> float:
+    """JSON lines of text, vector, number and source, and items to look for; the mean length of a text."""
+    import corpora
+    import numpy as np
+
+    words = np.array([f"{chr(97 + n % 26)}{n:x}word" for n in range(20_000)])
+    rng = np.random.default_rng(0)
+    characters, number = 0, 0
+    Path(path).mkdir(parents=True)
+    with open(f"{path}/corpus.jsonl", "w") as file, open(items, "w") as some:
+        for block in corpora.blocks(corpora.Vectors(documents, dimension, 100)):
+            for vector in block:
+                found = words[rng.zipf(1.3, 60) % len(words)].tolist()
+                lines = (" ".join(found[at : at + 12]).capitalize() + "." for at in range(0, len(found), 12))
+                text = "\n".join(lines)
+                if number % 5 == 0:
+                    # The step `quality` needs poor text to learn what is good.
+                    text = "\n".join(f"{word} {rng.integers(1 << 30)} #$%" for word in found[::2])
+                row = {"id": f"d{number}", "text": text, "embedding": [round(float(one), 4) for one in vector]}
+                row |= {"number": float(rng.random()), "source": corpora.SOURCES[number % len(corpora.SOURCES)]}
+                file.write(json.dumps(row) + "\n")
+                if number < ITEMS:
+                    some.write(json.dumps({"text": text[:200], "embedding": row["embedding"]}) + "\n")
+                characters, number = characters + len(text), number + 1
+    return characters / documents
+
+
+def measure_steps(folder: Path, documents: int, dimension: int) -> dict[str, Any]:
+    """Core-seconds and bytes of every stage of every step, each in a recipe of its own."""
+    from sluice.pipelines.steps import find_steps
+
+    corpus, items = folder / "corpus", str(folder / "items.jsonl")
+    characters, _ = measure.run(
+        "plan", "make_both", path=str(corpus), items=items, documents=documents, dimension=dimension
+    )
+    inputs = {"paths": [str(corpus)], "id": "id", "vector": "embedding", "source": "source", "tokens": "none"}
+    found: dict[str, Any] = {}
+    units = 0
+    # reference looks at the run of another step.
+    for kind, step in sorted(find_steps().items(), key=lambda one: one[0] == "reference"):
+        options: dict[str, Any] = {"step": kind} | OPTIONS.get(kind, {})
+        if options.keys() == {"step"} and "cut" in step.model_fields:
+            options["cut"] = {"ratio": 0.5}
+        for name, value in (("benchmarks", items), ("targets", items), ("runs", str(folder / "run-prototypes"))):
+            if name in step.model_fields:
+                options[name] = [value]
+        run = str(folder / f"run-{kind}")
+        stages, _ = measure.run("plan", "all_stages", inputs=inputs, steps=[options], run=run)
+        for stage in stages:
+            name = stage["stage"]
+            units = stage["units"]
+            if name.startswith("01-"):
+                print(f"  {name}: {stage['core_seconds']:.2f} core s", flush=True)
+                kept = ("core_seconds", "stored_bytes", "shuffled_bytes")
+                found[name.split("-", 1)[1]] = {one: stage[one] for one in kept} | {"documents": documents}
+    return {
+        "machine": measure.machine(),
+        "documents": documents,
+        "dimension": dimension,
+        "characters": characters,
+        "clusters": round(documents**0.5),
+        "units": units,
+        "stages": found,
+    }
+
+
+def keep_constants(folder: Path, documents: int, dimension: int) -> None:
+    """Measure, and write into what the package ships."""
+    from sluice.pipelines.plan_machine import measure_speed
+    from sluice.pipelines.plan_rates import CONSTANTS
+
+    loop = measure_speed().loop_seconds
+    steps = measure_steps(folder, documents, dimension)
+    data = json.loads(CONSTANTS.read_text()) | {"loop_seconds": loop, "steps": steps}
+    CONSTANTS.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("texts", "vectors"))
+    parser.add_argument("--documents", type=int, default=200_000, help="given vectors (default: 200000)")
+    parser.add_argument("--dimension", type=int, default=384)
+    parser.add_argument("--texts", type=int, default=2000, help="docstrings (default: 2000)")
+    parser.add_argument("--sample", type=int, default=2000, help="documents that the plan looks at")
+    parser.add_argument("--quick", action="store_true", help="3,000 vectors of 32 dimensions")
+    parser.add_argument(
+        "--constants", action="store_true", help="measure every step, 20,000 documents of 384 dimensions"
+    )
+    parser.add_argument("--document", type=Path, help="write the tables into this page, between its markers")
+    options = parser.parse_args()
+    if options.quick:
+        options.only, options.documents, options.dimension = "vectors", 3000, 32
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+        if options.constants:
+            keep_constants(Path(folder), 20_000, options.dimension)
+            return
+        parts = [measure.machine()]
+        if options.only != "texts":
+            parts.append(vectors_case(Path(folder) / "vectors", options.documents, options.dimension, options.sample))
+        if options.only != "vectors":
+            parts.append(texts_case(Path(folder) / "texts", options.texts, options.sample))
+    fill(options.document, compared="\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""How a command ends: an exit code, and one line about what went wrong."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+log = logging.getLogger("sluice")
+
+
+def exit_code(work: Callable[[], int], *, verbose: bool = False) -> int:
+    """What `work` returns; of an error one line on stderr, and 1 where it failed, 2 where it was asked for wrongly.
+
+    verbose: a line for each unit also on a terminal, and the traceback of what failed in a stage.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # On a terminal there is a progress line; elsewhere each unit leaves one in the log.
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING if sys.stderr.isatty() else logging.INFO)
+    try:
+        return work()
+    except (ValueError, FileNotFoundError) as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError) as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("sluice: stopped; the same command goes on from here", file=sys.stderr)
+        return 130

@@ -1,0 +1,72 @@
+"""List the inputs, sample them, measure the sample: everything that a plan's arithmetic starts from."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sluice.models.cluster_forecast import MOST, Skew, measure_skew
+from sluice.pipelines import plan_measure
+from sluice.pipelines.plan_machine import Speed
+from sluice.pipelines.plan_measure import Embedded, Given
+from sluice.pipelines.plan_rates import Rates
+from sluice.pipelines.plan_sample import copy_sample, corpus_bytes
+from sluice.pipelines.plan_survivors import survivors
+from sluice.pipelines.plan_work import Facts
+from sluice.pipelines.stage_names import named_steps, stage_names
+from sluice.pipelines.stages import Run
+from sluice.transforms.records import Unit
+
+# Where no vectors are looked at, as many numbers as the default model's have.
+USUAL_DIMENSION = 384
+
+
+def find_facts(run: Run, units: Sequence[Unit], *, records: int, constants: dict[str, Any], speed: Speed) -> Facts:
+    """Read about `records` documents from all over the units. Raises ValueError where none can be used."""
+    recipe = run.recipe
+    with tempfile.TemporaryDirectory(prefix="sluice-plan-") as folder:
+        sample = copy_sample(units, folder, seed=recipe.seed, records=records)
+        work = f"{folder}/run"
+        counted, documents = plan_measure.read_documents(
+            run, sample, work, total_bytes=corpus_bytes(units), texts=records
+        )
+        vectors: Embedded | Given | None = None
+        if recipe.needs_vectors and recipe.input.vector is not None:
+            vectors = plan_measure.read_vectors(run, sample, work, documents, most=MOST)
+        elif recipe.needs_vectors:
+            vectors = plan_measure.embed_texts(run, counted.texts)
+        alive = survivors(recipe, counted, everything=sample.everything)
+        share = min(alive[-1].after.likely / max(counted.documents.likely, 1.0), 1.0)
+        exported = plan_measure.export_sample(run, sample, work, documents, share=share)
+    dimension = USUAL_DIMENSION if vectors is None else vectors.dimension
+    steps = [(name, step) for name, step in named_steps(recipe.steps) if not name.endswith("-embedded")]
+    return Facts(
+        recipe=recipe,
+        names=[name for name in stage_names(recipe, repeats=0) if "-embedded/" not in name],
+        everything=sample.everything,
+        units=len(units),
+        largest_unit=largest_share(units),
+        files=len({span.path for unit in units for span in unit.spans}),
+        counted=counted,
+        alive=alive,
+        rates=Rates(constants, dimension),
+        dimension=dimension,
+        vectors=vectors,
+        weights=plan_measure.weight_bytes(run) if isinstance(vectors, Embedded) else 0,
+        exported=exported,
+        skew=_skew(vectors),
+        speed=constants["loop_seconds"] / speed.loop_seconds,
+        plain_flops=speed.flops,
+        steps={name: (step, one) for (name, step), one in zip(steps, alive, strict=True)},
+    )
+
+
+def largest_share(units: Sequence[Unit]) -> float:
+    """The largest unit's share of all bytes; a file that is cut counts evenly in each of its parts."""
+    cuts = Counter(span.path for unit in units for span in unit.spans)
+    sizes = [sum(span.size / cuts[span.path] for span in unit.spans) for unit in units]
+    return max(sizes) / max(sum(sizes), 1.0)
+
+
+def _skew(vectors: Embedded | Given | None) -> Skew | None:
+    return None if vectors is None else measure_skew(vectors.vectors)

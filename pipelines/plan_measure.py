@@ -1,0 +1,313 @@
+"""What a plan is made of: the run's own code at work on the sample, timed, and what came out of it, counted."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sluice.models import layer_subset
+from sluice.models.model_files import WEIGHTS, local_directory
+from sluice.models.ranges import Range
+from sluice.pipelines.plan_sample import Sample
+from sluice.pipelines.stages import Run
+from sluice.transforms import artifacts, reading
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.documents import WriteDocuments
+from sluice.transforms.embeddings import WriteEmbeddings
+from sluice.transforms.records import Unit
+from sluice.transforms.survivors import fixed_bytes
+
+MOST_EMBEDDED, FIRST_EMBEDDED, EMBED_SECONDS = 256, 16, 8.0
+MOST_CHARACTERS = 50_000_000
+# A unit of a sample that ends inside of a record has a reject that the corpus has not.
+TORN = "unreadable"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """records, rejected: of the sample; documents: of the corpus; the rest is per document.
+
+    read_seconds: core-seconds of the documents stage without counting tokens; stored: bytes it leaves behind.
+    tokens: None where nothing counts them. token_seconds: core-seconds of counting. equal_texts: share of copies, None
+    where texts are not compared; empty: share of the sample's reasons that are not faults.
+    """
+
+    records: int
+    sampled: int
+    rejected: int
+    reasons: dict[str, int]
+    documents: Range
+    characters: Range
+    tokens: Range | None
+    read_seconds: float
+    token_seconds: float
+    stored: float
+    equal_texts: float | None
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """How fast a model is here: documents and tokens (those it sees) a second of all cores, core-seconds a document,
+    operations a token (0 for a token table), and the vectors of the texts.
+    """
+
+    documents: int
+    documents_per_second: float
+    tokens_per_second: float
+    tokens: float
+    core_seconds: float
+    tokenize_seconds: float
+    flops_per_token: float
+    dimension: int
+    vectors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Given:
+    """Given vectors: core-seconds a document of the embeddings stage, and the vectors int16 [n, d]."""
+
+    core_seconds: float
+    dimension: int
+    vectors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Core-seconds a document of the corpus stage at the recipe's share, and bytes of a kept document."""
+
+    core_seconds: float
+    stored: float
+
+
+def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, texts: int) -> tuple[Counted, Artifact]:
+    """The documents stage on the sample; at most `texts` of its texts are kept and have their tokens counted.
+
+    Raises ValueError where the sample holds no document.
+    """
+    kind, name = run.reading.tokens
+    counts_tokens = kind in ("tokenizer", "model")
+    how = replace(run.reading, on_unreadable="reject")
+    if counts_tokens:
+        how = replace(how, tokens=("none", ""))
+    target = Artifact(f"{folder}/documents", "1" * 32)
+    _write(WriteDocuments(Artifact(f"{folder}/first", "0" * 32), Artifact(f"{folder}/none", "0" * 32), how), sample, 1)
+    seconds = _write(WriteDocuments(target, Artifact(f"{folder}/rejected", "1" * 32), how), sample)
+    parts = [target.describe(piece.unit.id) for piece in sample.pieces]
+    artifacts.commit(target, parts=parts, config={})
+    stats = [_without_torn(part.stats, piece.cut_off) for part, piece in zip(parts, sample.pieces)]
+    documents = sum(one["documents"] for one in stats)
+    reasons: dict[str, int] = {}
+    for one in stats:
+        for reason, count in one["reasons"].items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    if not documents:
+        listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
+        raise ValueError(f"the sample holds no document that can be used ({listed or 'no records at all'})")
+    chosen = _texts(run, sample, texts)
+    tokens, token_seconds = _count_tokens((kind, name), chosen, stats, documents)
+    ratios = [one["documents"] / max(piece.stands_for, 1.0) for one, piece in zip(stats, sample.pieces)]
+    found = Range.exactly(documents) if sample.everything else spread(ratios).times(total_bytes)
+    lengths = [one["characters"] / max(one["documents"], 1) for one in stats if one["documents"]]
+    mean = sum(one["characters"] for one in stats) / documents
+    return Counted(
+        records=sum(one["records"] for one in stats),
+        sampled=documents,
+        rejected=sum(one["rejected"] for one in stats),
+        reasons=reasons,
+        documents=found,
+        characters=Range.exactly(mean) if sample.everything else spread(lengths, mean),
+        tokens=tokens,
+        read_seconds=seconds / documents,
+        token_seconds=token_seconds,
+        stored=sum(part.bytes for part in parts) / documents,
+        equal_texts=_equal_texts(target, sample) if how.hash_texts else None,
+        texts=chosen,
+    ), target
+
+
+def spread(values: Sequence[float], mean: float | None = None) -> Range:
+    """A mean and two standard errors around it, at least 2 %; of a single value a half."""
+    found = float(np.mean(values)) if mean is None else mean
+    if len(values) < 2:
+        return Range.around(found, 0.5)
+    error = 2 * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return Range.around(found, min(max(error / max(found, 1e-12), 0.02), 0.9))
+
+
+def _write(write: Any, sample: Sample, most: int | None = None) -> float:
+    write.setup()
+    started = time.process_time()
+    for piece in sample.pieces[:most]:
+        write.write(piece.unit)
+    return time.process_time() - started
+
+
+def _without_torn(stats: dict[str, Any], cut_off: bool) -> dict[str, Any]:
+    torn = sum(count for reason, count in stats["reasons"].items() if reason.startswith(TORN)) if cut_off else 0
+    if not torn:
+        return stats
+    reasons = {reason: count for reason, count in stats["reasons"].items() if not reason.startswith(TORN)}
+    return stats | {
+        "records": stats["records"] - torn,
+        "rejected": stats["rejected"] - torn,
+        "reasons": reasons,
+    }
+
+
+def _texts(run: Run, sample: Sample, most: int) -> list[str]:
+    """Texts from all pieces, evenly."""
+    if run.fields.text is None:
+        return []
+    each = -(-most // max(len(sample.pieces), 1))
+    found: list[str] = []
+    fields = replace(run.fields, columns=(), vector=None)
+    for piece in sample.pieces:
+        here: list[str] = []
+        for window in reading.read_unit(piece.unit, fields, on_unreadable="reject"):
+            here += window.texts or []
+            if sum(map(len, here)) > MOST_CHARACTERS:
+                break
+        found += [here[i] for i in np.unique(np.linspace(0, len(here) - 1, min(each, len(here))).astype(int))]
+    return found[:most]
+
+
+def _count_tokens(
+    how: tuple[str, str], texts: list[str], stats: list[dict[str, Any]], documents: int
+) -> tuple[Range | None, float]:
+    if how[0] == "column":
+        means = [one["tokens"] / one["documents"] for one in stats if one["documents"]]
+        return spread(means, sum(one["tokens"] for one in stats) / documents), 0.0
+    if how[0] == "none" or not texts:
+        return None, 0.0
+    from sluice.models.tokens import token_counter
+
+    count = token_counter(*how)
+    count(texts[:FIRST_EMBEDDED])
+    started = time.process_time()
+    counts = count(texts)
+    seconds = (time.process_time() - started) / len(texts)
+    error = 2 * float(counts.std()) / len(counts) ** 0.5
+    return Range.around(float(counts.mean()), min(max(error / max(float(counts.mean()), 1e-9), 0.02), 0.9)), seconds
+
+
+def _equal_texts(documents: Artifact, sample: Sample) -> float:
+    hashes = [documents.read(piece.unit.id, ["text_hash"])["text_hash"].to_pylist() for piece in sample.pieces]
+    flat = [value for part in hashes for value in part]
+    return 1 - len(set(flat)) / max(len(flat), 1)
+
+
+# Vectors --------------------------------------------------------------------------------------------------------
+
+
+def read_vectors(run: Run, sample: Sample, folder: str, documents: Artifact, *, most: int) -> Given:
+    """The embeddings stage on the sample, where vectors are given."""
+    target = Artifact(f"{folder}/embeddings", "1" * 32)
+    write = WriteEmbeddings(
+        target, documents, keep=None, fields=run.fields, embedder=None, on_unreadable="reject", tokens_known=False
+    )
+    seconds = _write(write, sample)
+    parts = [target.describe(piece.unit.id) for piece in sample.pieces]
+    artifacts.commit(target, parts=parts, config={})
+    filled = [part for part in parts if part.rows]
+    each = -(-most // max(len(filled), 1))
+    found = []
+    for part in filled:
+        column = target.read(part.unit, ["vector"])["vector"]
+        vectors = fixed_bytes(column, "<i2")[column.is_valid().to_numpy()]
+        found.append(vectors[np.unique(np.linspace(0, len(vectors) - 1, min(each, len(vectors))).astype(int))])
+    rows = sum(part.rows for part in parts)
+    return Given(seconds / max(rows, 1), found[0].shape[1], np.concatenate(found))
+
+
+def embed_texts(run: Run, texts: Sequence[str], *, most: int = MOST_EMBEDDED) -> Embedded:
+    """The run's embedder on some texts, for about EMBED_SECONDS, after everything is compiled."""
+    from sluice.models.descriptions import load_tokenizer
+    from sluice.models.embedder import load
+
+    assert run.embedder is not None
+    embedder = load(run.embedder)
+    places = np.unique(np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int))
+    some = [texts[i] for i in np.random.default_rng(0).permutation(places)]
+    first = some[:FIRST_EMBEDDED]
+    embedder.try_embed(first)
+    rate = len(first) / _timed(embedder, first)[0]
+    some = some[: max(int(rate * EMBED_SECONDS), len(first))]
+    found, valid = embedder.try_embed(some)
+    before = embedder.counters.tokens
+    seconds, core_seconds = _timed(embedder, some)
+    tokens = (embedder.counters.tokens - before) / len(some)
+    tokenizer = load_tokenizer(run.model)
+    tokenizer.count(first)
+    started = time.process_time()
+    tokenizer.count(some)
+    tokenize = (time.process_time() - started) / len(some)
+    return Embedded(
+        documents=len(some),
+        documents_per_second=len(some) / seconds,
+        tokens_per_second=len(some) * tokens / seconds,
+        tokens=tokens,
+        core_seconds=core_seconds / len(some),
+        tokenize_seconds=tokenize,
+        flops_per_token=_flops_per_token(run, embedder),
+        dimension=embedder.dimension,
+        vectors=found[valid],
+    )
+
+
+def _timed(embedder: Any, texts: Sequence[str]) -> tuple[float, float]:
+    started, used = time.perf_counter(), time.process_time()
+    embedder.try_embed(texts)
+    return time.perf_counter() - started, time.process_time() - used
+
+
+def _flops_per_token(run: Run, embedder: Any) -> float:
+    """Two operations for each weight that is no row of a token: attention over short texts adds little."""
+    from sluice.models import descriptions, tensors
+
+    if not hasattr(embedder, "vocabulary"):
+        return 0.0
+    shapes = [tensor.shape for tensor in tensors.open_tensors(descriptions.network(run.model)).values()]
+    used = sum(float(np.prod(shape)) for shape in shapes if not shape or shape[0] < embedder.vocabulary)
+    layers = run.recipe.embedding.layers
+    share = 1.0
+    if layers is not None and embedder.layers:
+        share = len(layer_subset.kept_layers(layers, embedder.layers)) / embedder.layers
+    return 2.0 * used * share
+
+
+def weight_bytes(run: Run) -> int:
+    """Bytes of the model's weights, as transforms.embeddings.Embed counts them."""
+    files = Path(local_directory(run.model)).rglob("*")
+    return sum(path.stat().st_size for path in files if path.suffix in WEIGHTS)
+
+
+# The corpus -----------------------------------------------------------------------------------------------------
+
+
+def export_sample(run: Run, sample: Sample, folder: str, counted: Artifact, *, share: float) -> Exported:
+    """The corpus stage on the sample, at the share of the documents that the recipe keeps."""
+    rng = np.random.default_rng(0)
+    seconds, stored, kept, documents = 0.0, 0, 0, 0
+    for piece in sample.pieces:
+        records = counted.describe(piece.unit.id).stats["records"]
+        rows = counted.read(piece.unit.id, ["row"])["row"].to_numpy()
+        keep = np.zeros(records, bool)
+        keep[rows[rng.random(len(rows)) < share]] = True
+        started = time.process_time()
+        stored += _export(run, piece.unit, keep, f"{folder}/corpus/{piece.unit.id:03d}/part")
+        seconds += time.process_time() - started
+        kept += int(keep.sum())
+        documents += len(rows)
+    return Exported(seconds / max(documents, 1), stored / max(kept, 1))
+
+
+def _export(run: Run, unit: Unit, keep: np.ndarray, stem: str) -> int:
+    """Bytes written."""
+    Path(stem).parent.mkdir(parents=True, exist_ok=True)
+    limit = run.recipe.input.max_document_bytes
+    names = reading.export_unit(unit, keep, stem, max_document_bytes=limit, on_unreadable="reject")
+    return sum((Path(stem).parent / name).stat().st_size for name, _ in names)

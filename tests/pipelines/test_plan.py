@@ -1,0 +1,377 @@
+"""`sluice plan`: what it says of a corpus is what a run of it then does, and what it prints can be run."""
+
+import gzip
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sluice.pipelines import plan_sample
+from sluice.pipelines.curate import open_run
+from sluice.pipelines.main import main, parser
+from sluice.pipelines.options import OPTIONS, build_recipe, check_beam_args
+from sluice.pipelines.plan import plan
+from sluice.pipelines.plan_prices import read_prices
+from sluice.pipelines.plan_rates import NOT_MEASURED, Rates, load_constants
+from sluice.pipelines.plan_sample import copy_sample, corpus_bytes
+from sluice.pipelines.status import status
+from sluice.transforms import memory
+from sluice.transforms.inventory import plan_units
+from tests.pipelines.corpora import make_rows, run_d4, write_jsonl
+
+ENDS = {"low", "likely", "high"}
+OPTIONS_OF_RUN = {"id": "id", "vector": "embedding", "tokens": "column:tokens", "clusters": "6", "keep": "0.5"}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> str:
+    return write_jsonl(tmp_path_factory.mktemp("plan") / "in", make_rows(600), files=4)
+
+
+@pytest.fixture(scope="module")
+def planned(corpus) -> dict[str, Any]:
+    return plan(build_recipe(inputs=(corpus,), **OPTIONS_OF_RUN), prices=read_prices())
+
+
+def ranges(value: Any, path: str = "") -> dict[str, dict[str, float]]:
+    """Every {low, likely, high} in a plan, by its place."""
+    if isinstance(value, dict) and value.keys() == ENDS:
+        return {path: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {place: one for name, item in items for place, one in ranges(item, f"{path}.{name}").items()}
+
+
+# Forecast and run -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(corpus, tmp_path_factory) -> str:
+    url = str(tmp_path_factory.mktemp("plan") / "run")
+    run_d4(corpus, url)
+    return url
+
+
+def test_every_stage_of_the_run_has_its_row_in_order(planned, run):
+    ran = [stage["stage"] for stage in status(run)["stages"]]
+    assert [stage["stage"] for stage in planned["stages"] if stage["stage"] != "report"] == [
+        name for name in ran if name != "report"
+    ]
+
+
+def test_documents_and_what_is_kept_are_those_of_the_run_where_all_were_read(planned, run):
+    totals = json.loads((Path(run) / "report.json").read_text())["totals"]
+    assert planned["sample"]["is_the_corpus"]
+    assert planned["documents"] == dict.fromkeys(ENDS, totals["documents"])
+    assert planned["kept"]["low"] <= totals["kept"] <= planned["kept"]["high"]
+
+
+def test_memory_is_what_the_stages_ask_for(planned, run):
+    """The sample and K follow from how many are alive, which d4 knows to within what `exact` removes."""
+    stated = {
+        stage.name: stage.transform.worker_memory
+        for stage in open_run(run).stages()
+        if hasattr(type(stage.transform), "worker_memory")
+    }
+    assert {"embeddings", "02-semdedup/centroids", "02-semdedup/clusters", "02-semdedup/scores"} <= stated.keys()
+    for stage in planned["stages"]:
+        assert stage["memory_bytes"] == pytest.approx(stated.get(stage["stage"], memory.PROCESS), rel=0.001), stage
+
+
+def test_stored_bytes_of_every_stage_are_within_the_forecast(planned, run):
+    """Within its range or 4 KB of it: manifests hold paths, whose length is the folder's."""
+    on_disk = {stage["stage"]: stage["bytes"] for stage in status(run)["stages"]}
+    for stage in planned["stages"]:
+        if stage["stage"] in on_disk:
+            forecast = stage["stored_bytes"]
+            assert forecast["low"] - 4096 <= on_disk[stage["stage"]] <= forecast["high"] + 4096, stage["stage"]
+    total = planned["totals"]["stored_bytes"]
+    assert total["low"] <= status(run)["bytes"] <= total["high"]
+
+
+# Arithmetic -----------------------------------------------------------------------------------------------------
+
+
+def test_all_ranges_are_in_order_and_totals_are_sums(planned):
+    found = ranges(planned)
+    assert len(found) > 100
+    for place, one in found.items():
+        assert 0 <= one["low"] <= one["likely"] <= one["high"] < float("inf"), place
+    for name in ("core_seconds", "seconds", "shuffled_bytes", "stored_bytes", "cost"):
+        for end in ENDS:
+            sums = sum(stage[name][end] for stage in planned["stages"])
+            assert planned["totals"][name][end] == pytest.approx(sums), name
+    assert planned["totals"]["memory_bytes"] == max(stage["memory_bytes"] for stage in planned["stages"])
+    cost = planned["cost"]
+    for end in ENDS:
+        assert cost["total"][end] == pytest.approx(cost["machines"][end] + cost["shuffle"][end])
+        assert cost["total"][end] == pytest.approx(planned["totals"]["cost"][end])
+
+
+def test_the_json_has_these_names_and_no_others(planned):
+    assert sorted(planned) == sorted(
+        "recipe input sample documents characters_per_document tokens_per_document tokens kept embedding machine "
+        "stages totals cost largest_clusters skew warnings".split()
+    )
+    names = "stage basis machine workers tasks core_seconds seconds memory_bytes shuffled_bytes stored_bytes cost"
+    assert all(sorted(stage) == sorted(names.split()) for stage in planned["stages"])
+    assert sorted(planned["cost"]) == sorted(
+        "currency date source machines shuffle storage_for_a_month total without_price".split()
+    )
+    assert sorted(planned["largest_clusters"][0]) == sorted("step clusters documents most_in_bin split".split())
+    assert json.loads(json.dumps(planned, allow_nan=False)) == planned
+
+
+def test_more_machines_take_less_time_and_dearer_ones_cost_more(corpus, tmp_path):
+    recipe = build_recipe(inputs=(corpus,), **OPTIONS_OF_RUN, unit_bytes=10_000)
+    prices = read_prices()
+    one, many = (plan(recipe, prices=prices, machine="n2-standard-8", workers=n) for n in (1, 3))
+    seconds = [found["totals"]["seconds"]["likely"] for found in (one, many)]
+    assert seconds[1] < seconds[0]
+    assert one["machine"] == {**many["machine"], "workers": 1}
+    assert one["cost"]["total"]["likely"] > 0 and one["cost"]["without_price"] == ["storage_gb_month"]
+    assert one["totals"]["seconds"]["low"] > 90 * (len(one["stages"]) - 1)
+    dearer = prices.model_copy(update={"prices": prices.prices.model_copy(update={"vcpu_hour": 5.6})})
+    found = plan(recipe, prices=dearer, machine="n2-standard-8", workers=1)
+    assert found["cost"]["machines"]["likely"] > 20 * one["cost"]["machines"]["likely"]
+
+
+@pytest.mark.parametrize("dimension", [16, 384, 1024, 4096])
+def test_rates_are_positive_for_every_kind_of_stage(dimension):
+    rates = Rates(load_constants(), dimension)
+    for kind in ("semdedup/scores", "prototypes/centroids", "density/clusters", "exact/copies", "decisions"):
+        rate = rates.stage(kind)
+        assert rate.seconds > 0 and rate.stored >= 0 and rate.shuffled >= 0 and rate.basis != NOT_MEASURED, kind
+    assert rates.stage("new-step/odd-stage").basis == NOT_MEASURED
+    assert 0.3 < rates.reached("assign") <= 1.2 and 0.3 < rates.reached("pairs") <= 1.2 and rates.skew >= 1
+
+
+def test_every_step_but_references_was_measured():
+    from sluice.pipelines.stage_names import stages_of_step
+    from sluice.pipelines.steps import find_steps
+
+    rates = Rates(load_constants(), 384)
+    for kind, step in find_steps().items():
+        if isinstance(step.folders, tuple):
+            for name in stages_of_step(kind, step.model_construct(), splits=0, rounds=0):
+                assert rates.stage(name).basis != NOT_MEASURED, name
+
+
+# Samples --------------------------------------------------------------------------------------------------------
+
+
+def write_many(folder: Path, kind: str, documents: int = 3000) -> None:
+    """Files of very different sizes, of documents of very different lengths."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    rows = [{"id": str(n), "text": "word " * int(rng.geometric(0.02))} for n in range(documents)]
+    bounds = [0, *sorted(rng.choice(np.arange(1, documents), 5, replace=False).tolist()), documents]
+    for number, (start, stop) in enumerate(zip(bounds, bounds[1:])):
+        if kind == "parquet":
+            table = pa.Table.from_pylist(rows[start:stop])
+            pq.write_table(table, folder / f"{number}.parquet", row_group_size=100)
+            continue
+        data = "".join(json.dumps(row) + "\n" for row in rows[start:stop]).encode()
+        name = f"{number}.jsonl" + (".gz" if kind == "gzip" else "")
+        (folder / name).write_bytes(gzip.compress(data) if kind == "gzip" else data)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "gzip", "parquet"])
+def test_the_number_of_documents_is_told_from_pieces(kind, tmp_path, monkeypatch):
+    """Pieces of 1 to 4 KB of 3,000 documents: the forecast is within its own range, or three times that."""
+    monkeypatch.setattr(plan_sample, "LEAST_BYTES", 1000 if kind == "gzip" else 4000)
+    monkeypatch.setattr(plan_sample, "BYTES_EACH", 1)
+    write_many(tmp_path / "in", kind)
+    found = plan(build_recipe(inputs=(str(tmp_path / "in"),), recipe="random"), prices=read_prices(), sample=400)
+    assert not found["sample"]["is_the_corpus"] and 0 < found["sample"]["documents"] < 2000
+    low, likely, high = (found["documents"][end] for end in ("low", "likely", "high"))
+    assert abs(likely - 3000) <= 1.5 * (high - low)
+    assert found["sample"]["rejected"] == 0
+
+
+def test_a_sample_is_the_same_again_bounded_and_of_whole_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan_sample, "LEAST_BYTES", 2000)
+    monkeypatch.setattr(plan_sample, "BYTES_EACH", 1)
+    write_many(tmp_path / "in", "jsonl")
+    units = plan_units([str(tmp_path / "in")])
+    contents = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        sample = copy_sample(units, str(tmp_path / name), seed=seed, records=200)
+        files = sorted((tmp_path / name).iterdir())
+        contents.append([file.read_bytes() for file in files])
+        assert len(sample.pieces) == plan_sample.PIECES and all(file.stat().st_size <= 2000 for file in files)
+        assert all(json.loads(line)["id"] for data in contents[-1] for line in data.splitlines())
+        assert sum(piece.stands_for for piece in sample.pieces) == sum(map(len, contents[-1]))
+    assert contents[0] == contents[1] != contents[2]
+    assert corpus_bytes(units) == sum(file.stat().st_size for file in (tmp_path / "in").iterdir())
+
+
+def test_a_model_is_timed_on_the_sample(tmp_path):
+    rows = [{"id": str(n), "text": f"the {n} fox and the lazy dog " * (n % 7 + 1)} for n in range(80)]
+    source = write_jsonl(tmp_path / "in", rows)
+    model = str(Path(__file__).parents[1] / "data" / "bert")
+    found = plan(build_recipe(inputs=(source,), model=model, clusters="4"), prices=read_prices(), sample=60)
+    here = found["embedding"]["here"]
+    assert here["documents_per_second"] > 0 and 3 <= here["tokens_per_document"] <= 256
+    assert here["tokens_per_second"] == pytest.approx(here["documents_per_second"] * here["tokens_per_document"])
+    assert found["tokens_per_document"]["low"] > 0 and here["operations_per_token"] > 0
+    embeddings = next(stage for stage in found["stages"] if stage["stage"] == "embeddings")
+    assert embeddings["basis"] == "sample" and embeddings["memory_bytes"] > memory.PROCESS + memory.MODEL_RUNTIME
+
+
+# Warnings -------------------------------------------------------------------------------------------------------
+
+
+def test_bad_records_uneven_files_and_small_machines_are_warned_of(tmp_path):
+    rows = make_rows(300)
+    source = Path(write_jsonl(tmp_path / "in", rows, files=2))
+    (source / "zz.jsonl.gz").write_bytes(gzip.compress(("not json\n" * 9 + json.dumps(rows[0]) + "\n").encode()) * 50)
+    prices = read_prices()
+    small = prices.machines["laptop"].model_copy(update={"memory_gb": 2.0})
+    prices = prices.model_copy(update={"machines": prices.machines | {"small": small}})
+    recipe = build_recipe(inputs=(str(source),), **OPTIONS_OF_RUN, unit_bytes=1 << 30)
+    found = plan(recipe, prices=prices, machine="small", workers=4)
+    text = "\n".join(found["warnings"])
+    assert "of the sample's records are bad (most often: not JSON)" in text
+    assert "one unit is" in text and "embeddings needs 2.1 GB a worker, small has 2.0 GB" in text
+
+
+def test_a_hot_template_is_seen_and_said_to_be_split(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = make_rows(400, dimension=16)
+    hot = rng.normal(size=16)
+    for row in rows[:240]:
+        row["embedding"] = (hot + 0.02 * rng.normal(size=16)).tolist()
+    source = write_jsonl(tmp_path / "in", rows)
+    (tmp_path / "recipe.yaml").write_text("steps:\n- {step: semdedup, bin_bytes: 8000, cut: {ratio: 0.5}}\n")
+    recipe = build_recipe(recipe=str(tmp_path / "recipe.yaml"), inputs=(source,), id="id", vector="embedding")
+    found = plan(recipe, prices=read_prices())
+    (largest,) = found["largest_clusters"]
+    assert largest["split"] and largest["documents"]["likely"] >= 230 > largest["most_in_bin"]
+    assert any("likely to be split" in line for line in found["warnings"])
+
+
+# Commands -------------------------------------------------------------------------------------------------------
+
+GIVEN = [
+    ["--keep", "0.25"],
+    ["--keep-tokens", "10B", "--tokens", "column:n", "--recipe", "semdedup"],
+    ["--eps", "0.05", "--recipe", "semdedup", "--order", "easy", "--rule", "greedy", "--prompt", "passage: it's $5"],
+    ["--prompt", "", "--seed", "7", "--max-reject-share", "0.5", "--unreadable", "reject", "--clusters", "12"],
+    ["--text=-dashed", "--id", "a b", "--unit-bytes", "1000", "--refine", "2", "--run", "runs/it's mine"],
+]
+
+
+def printed(capsys, *arguments: str) -> list[str]:
+    assert main(["plan", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["commands"]
+
+
+def parsed(command: str) -> tuple[Any, list[str]]:
+    words = shlex.split(command)
+    assert words[0] == "sluice"
+    args, beam_args = parser().parse_known_args(words[1:])
+    check_beam_args(beam_args)
+    return args, beam_args
+
+
+def recipe_in(args: Any) -> Any:
+    given = {option.name: getattr(args, option.name) for option in OPTIONS if option.name != "input"}
+    return build_recipe(recipe=args.recipe, inputs=args.input, **given)
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Commands do not depend on what was measured."""
+    stages = ["inventory", "documents", "01-exact/scores", "embeddings", "decisions", "corpus", "report"]
+    found = {"stages": [{"stage": name} for name in stages]}
+    monkeypatch.setattr("sluice.pipelines.plan.plan", lambda *_, **__: dict(found))
+    monkeypatch.setattr("sluice.pipelines.plan.render", lambda _: "")
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=lambda given: given[0])
+@pytest.mark.parametrize("machine", ["here", "n2-standard-8", "g2-standard-8"])
+def test_the_printed_command_asks_for_what_was_planned(given, machine, no_work, capsys):
+    words = ["--input", "a file.jsonl", "*.gz", *given]
+    asked, _ = parser().parse_known_args(["plan", *words])
+    commands = printed(capsys, *words, "--machine", machine, "--workers", "3")
+    curates = [parsed(line) for line in commands if line.startswith("sluice curate")]
+    assert all(recipe_in(args) == recipe_in(asked) for args, _ in curates)
+    runs = {parsed(line)[0].run for line in commands}
+    assert len(runs) == 1 and (asked.run is None or runs == {asked.run})
+    if machine == "here":
+        assert len(commands) == 1 and "--direct_num_workers=3" in curates[0][1]
+    if machine == "n2-standard-8":
+        assert len(commands) == 1 and "--machine_type=n2-standard-8" in curates[0][1]
+    if machine == "g2-standard-8":
+        assert [args.command for args, _ in map(parsed, commands)] == ["curate", *["stage"] * 4, "curate"]
+        embed, beam_args = parsed(commands[-2])
+        assert embed.stage == "embeddings" and "--machine_type=g2-standard-8" in beam_args
+        assert curates[0][0].prepare and not curates[-1][0].prepare
+
+
+def test_what_beam_is_told_goes_into_the_command(no_work, capsys):
+    told = ["--runner", "DataflowRunner", "--project=mine", "--region", "europe-west4"]
+    (command,) = printed(capsys, "--input", "gs://b/in", "--machine", "n2-standard-8", *told)
+    _, beam_args = parsed(command)
+    assert beam_args[: len(told)] == told and command.count("--project") == command.count("--runner") == 1
+
+
+def test_template_calls_are_what_the_template_takes(no_work, capsys):
+    from sluice.pipelines.template import parser as template_parser
+
+    arguments = ["--input", "gs://b/in", "--keep", "0.3", "--run", "gs://b/run", "--templates", "gs://b/templates/"]
+    commands = printed(capsys, *arguments, "--machine", "g2-standard-8", "--workers", "9")
+    assert len(commands) == 7
+    for command in commands:
+        words = shlex.split(command)
+        assert words[:4] == ["gcloud", "dataflow", "flex-template", "run"] and "--region=REGION" in words
+        text = next(word for word in words if word.startswith("--parameters=")).partition("=")[2]
+        mark = text[1]
+        assert text[0] == text[2] == "^"
+        given = [f"--{one}" for one in text[3:].split(mark)]
+        args, rest = template_parser().parse_known_args(given)
+        assert args.run == "gs://b/run" and f"sluice-{args.stage.split('/')[0]}" in command.replace("sluice-step", "")
+        if args.stage == "inventory":
+            assert args.input == ["gs://b/in"] and args.keep == "0.3" and args.recipe == "d4"
+        if args.stage == "embeddings":
+            assert "--worker-machine-type=g2-standard-8" in words
+            assert rest == ["--embedding_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--machine", "abacus"], "no machine 'abacus'"),
+        (["--sample", "3"], "--sample is from 50"),
+        (["--workers", "0"], "--workers is from 1"),
+        (["--templates", "gs://b/t"], "--templates are for Dataflow"),
+        (["--prices", "/nowhere/prices.yaml"], "/nowhere/prices.yaml"),
+        (["--frobnicate"], "unknown option --frobnicate"),
+        (["--keep", "2"], "--keep is a share"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_refused(arguments, complaint, corpus, capsys):
+    assert main(["plan", "--input", corpus, *arguments]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_corpus_without_documents_is_refused(tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_text("nothing\n" * 100)
+    assert main(["plan", "--input", str(tmp_path), "--recipe", "random"]) == 2
+    assert "no document that can be used (100 x not JSON)" in capsys.readouterr().err
+
+
+def test_the_page_names_every_stage_and_the_shipped_prices_can_be_printed(planned, corpus, capsys):
+    given = [f"--{name}={value}" for name, value in OPTIONS_OF_RUN.items()]
+    assert main(["plan", "--input", corpus, *given]) == 0
+    page = capsys.readouterr().out
+    assert "Documents: 600 (all were read; 0.00% of the records are bad)" in page and "To start it:" in page
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", "--print-prices"])
+    assert stopped.value.code == 0 and "CHECK BEFORE QUOTING" in capsys.readouterr().out
