@@ -18,7 +18,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help setup curate test engines check bench clean
+.PHONY: help setup curate test airflow engines image-check check bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,8 @@ help:
 	@echo 'make curate   make a corpus of docstrings in ./sample and curate half of it into runs/sample'
 	@echo 'make test     run the tests (PYTEST_FLAGS=... for more flags)'
 	@echo 'make engines  fetch Prism, Flink and its job server, and compare what every engine makes of a corpus'
+	@echo 'make airflow  install Airflow into .venv-airflow, for the tests of the DAGs (make test does it)'
+	@echo 'make image-check  install what the CPU image holds into an empty environment, with its hashes, and try it'
 	@echo 'make check    formatting, lint and types'
 	@echo 'make bench    list the benchmarks and run the quick ones'
 	@echo 'make clean    remove what make made, except ./sample and ./runs'
@@ -50,12 +52,23 @@ sample: | $(STAMP)
 curate: $(STAMP) | sample
 	$(BIN)/sluice curate --input sample --id id --run runs/sample --recipe d4 --keep 0.5
 
-test: $(STAMP)
+# Airflow's libraries and Sluice's do not have to agree: it only starts Sluice's Python.
+airflow: .venv-airflow/.installed
+
+.venv-airflow/.installed: templates/airflow/requirements.txt | $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-airflow
+	$(BIN)/uv pip install --quiet --python .venv-airflow/bin/python --requirement templates/airflow/requirements.txt
+	@touch $@
+
+test: $(STAMP) airflow
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
 
 engines: $(STAMP)
 	$(BIN)/python -m tests.engines.fetch
 	$(BIN)/python -m tests.engines.compare --documents 3000
+
+image-check: $(STAMP)
+	$(BIN)/python -m tests.templates.image
 
 # Type checkers do not see an editable install whose folders are mapped; they see links.
 check: $(STAMP)
@@ -72,5 +85,5 @@ bench: $(STAMP)
 		echo "== $$file --quick"; $(BIN)/python $$file --quick || exit 1; done
 
 clean:
-	rm -rf .venv build dist sluice.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-airflow build dist sluice.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

