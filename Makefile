@@ -18,7 +18,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help setup curate test airflow engines image-check check bench clean
+.PHONY: help setup curate test airflow engines image-lock image-check check bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo 'make test     run the tests (PYTEST_FLAGS=... for more flags)'
 	@echo 'make engines  fetch Prism, Flink and its job server, and compare what every engine makes of a corpus'
 	@echo 'make airflow  install Airflow into .venv-airflow, for the tests of the DAGs (make test does it)'
+	@echo 'make image-lock  write the hashed requirements of the container images anew'
 	@echo 'make image-check  install what the CPU image holds into an empty environment, with its hashes, and try it'
 	@echo 'make check    formatting, lint and types'
 	@echo 'make bench    list the benchmarks and run the quick ones'
@@ -67,7 +68,12 @@ engines: $(STAMP)
 	$(BIN)/python -m tests.engines.fetch
 	$(BIN)/python -m tests.engines.compare --documents 3000
 
+image-lock: $(STAMP)
+	UV=$(BIN)/uv templates/containers/lock.sh
+
 image-check: $(STAMP)
+	UV=$(BIN)/uv templates/containers/lock.sh build/lock
+	diff -r build/lock templates/containers/requirements
 	$(BIN)/python -m tests.templates.image
 
 # Type checkers do not see an editable install whose folders are mapped; they see links.

@@ -21,6 +21,8 @@ VECTOR_PARTS = ("centroids", "clusters")
 VECTOR_STAGES = ("semdedup/scores", "target/scores", "target/classifier", "contamination/matches", "reference/scores")
 # Their work is reading texts.
 TEXT_STAGES = ("minhash/signatures", "quality/scores", "contamination/matches")
+# Their work is that of a sample of so many documents (the step's `sample`), or of the items given.
+SAMPLED, ITEMS = ("quality/weights", "target/classifier"), ("contamination/items", "target/items")
 # What a unit's part is on its way to the manifest, in bytes.
 PART_SHUFFLED = 900
 # A stage of which nothing is known: core-seconds, bytes stored and shuffled a document.
@@ -111,7 +113,9 @@ class Rates:
 
     def _of_step(self, kind: str, characters: float) -> Rate:
         stage, documents = self._steps["stages"][kind], self._steps["stages"][kind]["documents"]
-        seconds = max(stage["core_seconds"] - self.job_seconds, 0.0) / documents
+        # The cheapest of the jobs measured with it did next to nothing.
+        job = min(one["core_seconds"] for one in self._steps["stages"].values())
+        seconds = (stage["core_seconds"] - job) / documents
         scale = self._scale(kind, self._steps["dimension"])
         if kind in TEXT_STAGES:
             scale *= max(characters, 1.0) / self._steps["characters"]

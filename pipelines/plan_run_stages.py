@@ -5,7 +5,7 @@ from sluice.pipelines.plan_clusters import clusters_of
 from sluice.pipelines.plan_embed import Given
 from sluice.pipelines.plan_rates import ELSEWHERE, MEASURED, SAMPLE, SPREAD
 from sluice.pipelines.plan_step_stages import step_stage
-from sluice.pipelines.plan_work import Facts, Work, ends, job, sent_bytes
+from sluice.pipelines.plan_work import Facts, Work, ends, job, parts_bytes, parts_sent, sent_bytes
 from sluice.transforms import memory
 from sluice.transforms.embeddings import WINDOW_CHARACTERS
 
@@ -28,10 +28,10 @@ def forecast_work(facts: Facts) -> list[Work]:
 
 
 def _own_stage(facts: Facts, name: str) -> Work:
-    n, units = facts.documents, facts.units
+    n = facts.documents
     start = job(facts)
-    base = Range.around(MANIFEST_BYTES + units * PART_BYTES, 0.4)
-    sent = Range.around(PART_SHUFFLED * units, 0.3)
+    base = parts_bytes(facts)
+    sent = parts_sent(facts)
     if name == "inventory":
         listing = Range.exactly(FILE_SECONDS * facts.files).times(SPREAD[MEASURED])
         return Work(

@@ -1,6 +1,7 @@
 """The work of the stages of steps: clustering, assignment, pairs, and everything else by its rates."""
 
 import math
+from dataclasses import replace
 
 from sluice.models import growth
 from sluice.models.assign import choose_method
@@ -8,8 +9,8 @@ from sluice.models.ranges import ZERO, Range
 from sluice.models.vectors import COARSE
 from sluice.pipelines.clustering import Clustered
 from sluice.pipelines.plan_clusters import clusters_of, levels_of, sample_of
-from sluice.pipelines.plan_rates import NOT_MEASURED, SPREAD
-from sluice.pipelines.plan_work import Facts, Work, changed, ends, parts_bytes, plain_stage, sent_bytes
+from sluice.pipelines.plan_rates import ITEMS, NOT_MEASURED, SAMPLED, SPREAD
+from sluice.pipelines.plan_work import Facts, Work, ends, parts_bytes, plain_stage, sent_bytes
 from sluice.pipelines.step import Step
 from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.transforms import memory
@@ -21,6 +22,8 @@ from sluice.transforms.semdedup import scale_for
 BY_SAMPLE = 0.75
 # Clusters that are taken from another run, whose number nobody has looked up.
 ADOPTED = 1000
+# Benchmark items, which nobody has counted.
+FEW_ITEMS = Range(20, 500, 20_000)
 
 
 def step_stage(facts: Facts, name: str, folder: str, part: str) -> Work:
@@ -32,7 +35,12 @@ def step_stage(facts: Facts, name: str, folder: str, part: str) -> Work:
         return _centroids(facts, name, kind, step, alive.before)
     if last == "clusters":
         return _clusters(facts, name, kind, step, alive.before)
-    work = plain_stage(facts, name, kind, alive.before)
+    seen = alive.before
+    if kind in SAMPLED:
+        seen = seen.at_most(float(step.sample))  # type: ignore[attr-defined]
+    elif kind in ITEMS:
+        seen = FEW_ITEMS
+    work = plain_stage(facts, name, kind, seen)
     if isinstance(step, SemDeDup) and part == "scores":
         return _pairs(facts, work, step, alive.before)
     return _with_memory(facts, work, step, part, alive.before)
@@ -43,11 +51,11 @@ def _centroids(facts: Facts, name: str, kind: str, step: Clustered, alive: Range
     parts = parts_bytes(facts)
     if step.centroids is not None:
         copied = Range(100 * d, 10_000 * d, 400_000 * d)
-        return changed(work, tasks=1, seconds=ZERO, stored=copied, basis=NOT_MEASURED)
+        return replace(work, tasks=1, seconds=ZERO, stored=copied, basis=NOT_MEASURED)
     k = clusters_of(step, alive.likely)
     if "/refine-" in name or "/split-" in name:
         flops = Range.exactly(growth.assignment_flops(alive.likely, k, d)) if "/refine-" in name else ZERO
-        return changed(work, flops=flops.times(Range(0.7, 1.2, 3.0)), stored=parts.plus(Range(1, 2 * k * d, 4 * k * d)))
+        return replace(work, flops=flops.times(Range(0.7, 1.2, 3.0)), stored=parts.plus(Range(1, 2 * k * d, 4 * k * d)))
 
     def sample(count: float) -> int:
         return sample_of(step, count)
@@ -66,7 +74,7 @@ def _centroids(facts: Facts, name: str, kind: str, step: Clustered, alive: Range
     needs = memory.training(sample=sample(alive.likely), dimension=d, k=k)
     if levels is not None:
         needs = memory.training_in_two_levels(trainer_bytes=step.trainer_bytes, dimension=d, k=k)
-    return changed(
+    return replace(
         work,
         seconds=grown.times(rate.seconds).times(SPREAD[rate.basis]),
         flops=ZERO if levels is None else flops,
@@ -92,7 +100,7 @@ def _clusters(facts: Facts, name: str, kind: str, step: Step, alive: Range) -> W
     if run:
         runs = facts.units * max(math.ceil(alive.likely * growth.record_bytes(d) / facts.units / run), 1)
         stored = stored.plus(alive.times(growth.record_bytes(d))).plus(8 * (k + 1) * runs)
-    return changed(
+    return replace(
         work,
         flops=flops,
         memory=memory.assignment(k=k, dimension=d, run_bytes=run),
@@ -113,7 +121,7 @@ def _pairs(facts: Facts, work: Work, step: SemDeDup, alive: Range) -> Work:
     # At full scale products are in float64, at half the rate and less.
     slower = 1.0 if points == 4 else 3.0
     record = record_dtype(d).itemsize
-    return changed(
+    return replace(
         work,
         tasks=max(math.ceil(alive.likely * record / step.bin_bytes), 1),
         flops=ends(alive, flops)
@@ -141,7 +149,7 @@ def _with_memory(facts: Facts, work: Work, step: Step, part: str, alive: Range) 
     elif part == "items":
         embeds = step.needs_vectors and facts.recipe.input.vector is None
         needs = memory.PROCESS + (memory.MODEL_RUNTIME if embeds else 0)
-        return changed(work, tasks=1, memory=needs)
+        return replace(work, tasks=1, memory=needs)
     else:
         return work
-    return changed(work, memory=needs)
+    return replace(work, memory=needs)

@@ -1,9 +1,8 @@
 """A stage's work, before anything is known about machines, and what all stages share of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from sluice.models import growth
 from sluice.models.cluster_forecast import Skew
@@ -81,11 +80,6 @@ class Facts:
 def ends(value: Range, of: Callable[[float], float]) -> Range:
     """A growing function of each end."""
     return Range(of(value.low), of(value.likely), of(value.high))
-
-
-def changed(work: Work, **values: Any) -> Work:
-    """The same with some fields replaced."""
-    return replace(work, **values)
 
 
 def parts_bytes(facts: Facts) -> Range:

@@ -213,3 +213,11 @@ def test_memory_is_shared_unless_the_user_says_otherwise(monkeypatch):
     device.share_memory()
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_are_read(tmp_path):
+    copy = Path(shutil.copytree(BERT, tmp_path / "model"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"intermediate_size": 2 * config["intermediate_size"]}))
+    with pytest.raises(ValueError, match=r"the weights do not fit config\.json: wrong shape: .*intermediate"):
+        load(EmbedderConfig(str(copy)), weights=False)
