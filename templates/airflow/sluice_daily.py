@@ -46,12 +46,24 @@ PLACE = ON_GCS if ON_DATAFLOW else ANYWHERE
 SCHEDULED = all(setting(name) for name in ("daily_input", "daily_runs", "daily_base"))
 
 
-def finished_days(runs: str, before: str) -> list[str]:
-    """The finished runs of earlier days, oldest first."""
+def finished_days(runs: str) -> list[str]:
+    """The days whose runs are finished, oldest first."""
     folder = storage_path(runs)
-    names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    days = sorted(name for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d", name) and name < before)
-    return [f"{runs}/{day}" for day in days if storage_path(f"{runs}/{day}/report.json").exists()]
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    days = [name for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d", name)]
+    return [day for day in days if storage_path(f"{runs}/{day}/report.json").exists()]
+
+
+def days_before(runs: str, day: str) -> list[str]:
+    """The runs that a day is compared with. Raises for a first run of a day that later days were not compared with."""
+    finished = finished_days(runs)
+    later = [one for one in finished if one > day]
+    if later and day not in finished:
+        raise AirflowFailException(
+            f"{later[0]} is finished and was not compared with {day}: remove the run directories of the days after it, "
+            "and clear them with it"
+        )
+    return [f"{runs}/{one}" for one in finished if one < day]
 
 
 def check_day_before(ti: Any) -> None:
@@ -78,7 +90,7 @@ def plan(**context: Any) -> dict[str, str]:
     check_day_before(context["ti"])
     day = start.strftime("%Y-%m-%d")
     run = f"{params['runs']}/{day}"
-    listed = steps(params["base"], finished_days(params["runs"], day), params["duplicate_threshold"])
+    listed = steps(params["base"], days_before(params["runs"], day), params["duplicate_threshold"])
     folder = storage_path(run)
     folder.mkdir(parents=True, exist_ok=True)
     request = f"{run}/request.yaml"

@@ -74,8 +74,8 @@ def days(tmp_path_factory) -> tuple[Path, list[dict[str, Any]], str]:
     }
     airflow = make_airflow(tmp_path_factory, folder / "home")
     told = {"dag": "sluice_daily", "conf": conf}
-    # There are no documents of the third day.
-    dates = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"]
+    # There are no documents of the third day, and the last one is before the others.
+    dates = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "2025-12-31"]
     return folder, airflow.ask(run=[told | {"date": date} for date in dates])["run"], airflow.log
 
 
@@ -101,13 +101,19 @@ def test_a_day_is_compared_with_the_corpus_so_far_and_all_days_before(days):
 
 
 def test_a_day_without_documents_fails_at_once_and_holds_the_days_after_it(days):
-    _, (_, _, third, fourth), log = days
+    _, (_, _, third, fourth, _), log = days
     assert third["state"] == fourth["state"] == "failed"
     # What was asked for wrongly is not tried again.
     assert (third["tasks"]["inventory"], third["tries"]["inventory"]) == ("failed", 1)
     assert (fourth["tasks"]["plan"], fourth["tries"]["plan"]) == ("failed", 1)
     assert fourth["tasks"]["inventory"] == "upstream_failed"
     assert "failed: clear it first, then this run" in log
+
+
+def test_a_day_that_later_days_were_not_compared_with_is_refused(days):
+    _, (*_, earlier), log = days
+    assert (earlier["tasks"]["plan"], earlier["tasks"]["inventory"]) == ("failed", "upstream_failed")
+    assert "2026-01-01 is finished and was not compared with 2025-12-31" in log
 
 
 def test_airflow_skips_just_the_stages_that_a_run_does_not_have(tmp_path, tmp_path_factory):
