@@ -132,7 +132,11 @@ class StaticEmbedder:
         if not isinstance(self._tokenizer, words.WordTokenizer):
             unsure |= found >= self._max_tokens
         if unsure.any():
-            whole = self.count_tokens([texts[i] for i in np.flatnonzero(unsure)]) if tokens is None else tokens[unsure]
+            whole = (
+                self.count_tokens([texts[i] for i in np.flatnonzero(unsure).tolist()])
+                if tokens is None
+                else tokens[unsure]
+            )
             found[unsure] = np.maximum(whole, seen[unsure])
         self.counters.truncated += int((found > seen).sum())
         self.counters.tokens_cut += int((found - seen).sum())

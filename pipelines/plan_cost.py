@@ -78,7 +78,10 @@ class Fleet:
             device = work.device_flops.times(1 / (machine.tflops * machine.accelerators * 1e12)).over(
                 Range(DEVICE_SHARE.high, DEVICE_SHARE.likely, DEVICE_SHARE.low)
             )
-            wall = wall.plus(device.times(1 / max(min(used, work.tasks), 1.0)))
+            host = work.host.times(1 / machine.speed).times(elsewhere)
+            busy = device.plus(_together(host, self.cores))
+            wall = wall.plus(busy.times(1 / max(min(used, work.tasks), 1.0)))
+            core_seconds = core_seconds.plus(host)
         else:
             wall = wall.plus(_together(flops, product_cores))
             core_seconds = core_seconds.plus(flops)

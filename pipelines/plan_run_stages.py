@@ -97,6 +97,7 @@ def _embeddings(facts: Facts, start: Range, base: Range, sent: Range) -> Work:
         start.plus(LOAD_SECONDS),
         flops=alive.times(vectors.core_seconds * facts.plain_flops).times(spread),
         device_flops=alive.times(vectors.tokens * vectors.flops_per_token),
+        host=alive.times(vectors.tokenize_seconds * facts.speed).times(spread),
         memory=needs,
         shuffled=sent,
         stored=stored,

@@ -29,9 +29,8 @@ def _input(plan: Plan) -> Iterator[str]:
         worst = max(facts.counted.reasons, key=lambda reason: facts.counted.reasons[reason])
         yield f"{share:.1%} of the sample's records are bad (most often: {worst}); above {limit:.1%} a run stops"
     fleet = plan.fleets[1]
-    if fleet.machine.kind == "dataflow" and any(
-        storage.is_local(span.path) for unit in plan.units for span in unit.spans
-    ):
+    paths = facts.recipe.input.paths
+    if fleet.machine.kind == "dataflow" and any(storage.is_local(path) for path in paths):
         yield "the inputs are on this machine, where workers on Dataflow do not find them"
     local = fleet.machine.kind == "local"
     wanted = fleet.workers if local else fleet.workers * fleet.cores
@@ -40,7 +39,8 @@ def _input(plan: Plan) -> Iterator[str]:
     elif wanted > 1 and facts.tasks * FEW_UNITS <= wanted:
         packed = any(unit.compression != "none" for unit in plan.units)
         why = "; compressed files are not cut" if packed else "; a smaller --unit-bytes makes more"
-        yield f"{facts.units:,} units keep at most as many of {wanted:,} processes busy{why}"
+        few = "1 unit keeps one" if facts.units == 1 else f"{facts.units:,} units keep at most as many"
+        yield f"{few} of {wanted:,} processes busy{why}"
     if facts.units > LARGE_UNITS:
         yield f"{facts.units:,} units make large manifests (docs/scale.md): a larger --unit-bytes makes fewer"
 

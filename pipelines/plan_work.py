@@ -21,7 +21,10 @@ MANIFEST_BYTES = 2500
 @dataclass(frozen=True)
 class Work:
     """A stage. seconds: core-seconds at speed 1, shared out over `tasks`; alone: those of one worker. flops: of matrix
-    products, as if they ran as fast as a plain one, shared out; trained: those of one worker. device_flops: of a model.
+    products, as if they ran as fast as a plain one, shared out; trained: those of one worker.
+
+    Where a model runs on an accelerator, device_flops are its operations and host core-seconds of tokenization, and
+    flops count for nothing.
     """
 
     stage: str
@@ -32,6 +35,7 @@ class Work:
     flops: Range = ZERO
     trained: Range = ZERO
     device_flops: Range = ZERO
+    host: Range = ZERO
     memory: int = memory.PROCESS
     shuffled: Range = ZERO
     stored: Range = ZERO

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.models.chain import Pool, read_chain
+from sluice.models.chain import Chain, Pool, read_chain
 from sluice.models.embedder import EmbedderConfig, load
 from sluice.models.pooling import pool
 
@@ -60,6 +60,11 @@ def test_the_default_prompt_is_used_unless_another_is_asked_for(tmp_path):
 def test_an_unknown_prompt_is_refused_naming_those_there_are(gemma):
     with pytest.raises(ValueError, match=r"no prompt 'passage': .*'clustering', 'document', 'query'"):
         load(EmbedderConfig(str(gemma), prompt_name="passage"))
+
+
+def test_a_model_without_prompts_says_so():
+    with pytest.raises(ValueError, match="no prompt 'query': it has no prompts at all"):
+        Chain("model").prompt(None, "query")
 
 
 def test_a_prompt_that_leaves_no_room_is_refused(gemma):
