@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,7 +128,8 @@ def run(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             task.retry_delay = timedelta(0)
         date = datetime.fromisoformat(wanted["date"]).replace(tzinfo=UTC)
         fake = FakeDataflow(wanted.get("fail", {}), wanted.get("storage"))
-        with fake.patched():
+        # What follows a failure is marked one task a round, with a second of rest in each.
+        with fake.patched(), mock.patch("time.sleep", lambda _, sleep=time.sleep: sleep(0.01)):
             ended: DagRun = dag.test(logical_date=date, run_conf=wanted["conf"])
         session = Session()
         instances = ended.get_task_instances(session=session)

@@ -28,15 +28,22 @@ def airflow_python() -> str:
 
 
 class Airflow:
-    """An AIRFLOW_HOME and the settings of the DAGs in it; `settings` are those of the section [sluice]."""
+    """An AIRFLOW_HOME and the settings of the DAGs in it; `settings` are those of the section [sluice].
 
-    def __init__(self, home: Path, settings: dict[str, str]):
+    With `file`, only the DAGs of that file: Airflow writes all that there are into its database before each run.
+    """
+
+    def __init__(self, home: Path, settings: dict[str, str], file: str | None = None):
         self.home, self.python = home, airflow_python()
+        dags = home / "dags" if file else DAGS
+        for name in ("sluice_common.py", file) if file else ():
+            dags.mkdir(exist_ok=True)
+            (dags / name).symlink_to(DAGS / name)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
         self.environment = clean | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://",
@@ -60,12 +67,14 @@ class Airflow:
         return json.loads(output.read_text(encoding="utf-8"))
 
 
-def make_airflow(temporary: pytest.TempPathFactory, home: Path, **settings: str) -> Airflow:
+def make_airflow(
+    temporary: pytest.TempPathFactory, home: Path, *, file: str | None = None, **settings: str
+) -> Airflow:
     """An Airflow with a database of its own, a copy of one that is migrated once for all test processes."""
     home.mkdir(parents=True, exist_ok=True)
     base = temporary.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    found = Airflow(home, {"python": sys.executable} | settings)
+    found = Airflow(home, {"python": sys.executable} | settings, file)
     migrated = shared / "airflow" / "airflow.db"
     migrated.parent.mkdir(exist_ok=True)
     with open(shared / "airflow.lock", "w") as lock:

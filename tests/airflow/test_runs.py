@@ -12,6 +12,7 @@ from sluice.pipelines.sample_corpus import write_sample_corpus
 from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.status import status
 from tests.airflow.environment import make_airflow
+from tests.airflow.warm import warm_python
 from tests.pipelines.corpora import corpus_rows, fates, kept_ids, make_rows, open_run, run_d4, write_jsonl
 from tests.pipelines.running import run_steps
 
@@ -24,10 +25,16 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.blake2b(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_a_curation_of_real_documents_ends_and_the_same_run_again_changes_nothing(tmp_path, tmp_path_factory):
+@pytest.fixture
+def python(tmp_path):
+    with warm_python(tmp_path) as script:
+        yield script
+
+
+def test_a_curation_of_real_documents_ends_and_the_same_run_again_changes_nothing(tmp_path, tmp_path_factory, python):
     write_sample_corpus(str(tmp_path / "in"), shards=2, limit=DOCUMENTS, roots=[sysconfig.get_paths()["stdlib"]])
     conf = {"input": str(tmp_path / "in"), "run": str(tmp_path / "run"), "id": "id", "keep": 0.5}
-    airflow = make_airflow(tmp_path_factory, tmp_path / "home")
+    airflow = make_airflow(tmp_path_factory, tmp_path / "home", file="sluice_beam.py", python=python)
     told = {"dag": "sluice_beam_random", "conf": conf}
     (first,) = airflow.ask(run=[told | {"date": "2026-03-01"}])["run"]
     assert first["state"] == "success", (first, airflow.log[-5000:])
@@ -55,14 +62,15 @@ def days(tmp_path_factory) -> tuple[Path, list[dict[str, Any]], str]:
     base = write_jsonl(folder / "old", old)
     run_d4(base, folder / "base", keep="0.8", clusters="3")
     first = [row | {"id": f"first-{number}"} for number, row in enumerate(make_rows(40, seed=2))]
+    first[0]["embedding"] = [1.0, *[0.0] * 11]  # like no other one
     kept = kept_ids(folder / "base")
     known = next(row for row in old if row["id"] in kept)
     first.append(known | {"id": "copy-of-base", "text": "the same in other words"})
     second = [row | {"id": f"second-{number}"} for number, row in enumerate(make_rows(40, seed=3))]
     second.append(first[0] | {"id": "copy-of-first", "text": "what the day before said"})
     second.append(known | {"id": "copy-of-base", "text": "once more"})
-    write_jsonl(folder / "in" / "2026-01-01", first)
-    write_jsonl(folder / "in" / "2026-01-02", second)
+    write_jsonl(folder / "in" / "2026-01-02", first)
+    write_jsonl(folder / "in" / "2026-01-03", second)
     conf = {
         "input": f"{folder}/in/%Y-%m-%d",
         "runs": f"{folder}/daily",
@@ -72,17 +80,18 @@ def days(tmp_path_factory) -> tuple[Path, list[dict[str, Any]], str]:
         "duplicate_threshold": 0.999,
         "options": {"clusters": "3"},
     }
-    airflow = make_airflow(tmp_path_factory, folder / "home")
     told = {"dag": "sluice_daily", "conf": conf}
     # There are no documents of the third day, and the last one is before the others.
-    dates = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "2025-12-31"]
-    return folder, airflow.ask(run=[told | {"date": date} for date in dates])["run"], airflow.log
+    dates = ["2026-01-02", "2026-01-03", "2026-01-04", "2026-01-05", "2026-01-01"]
+    with warm_python(folder) as python:
+        airflow = make_airflow(tmp_path_factory, folder / "home", file="sluice_daily.py", python=python)
+        return folder, airflow.ask(run=[told | {"date": date} for date in dates])["run"], airflow.log
 
 
 def test_a_day_is_compared_with_the_corpus_so_far_and_all_days_before(days):
     folder, runs, log = days
     assert [run["state"] for run in runs[:2]] == ["success", "success"], (runs[:2], log[-5000:])
-    first, second = (folder / "daily" / day for day in ("2026-01-01", "2026-01-02"))
+    first, second = (folder / "daily" / day for day in ("2026-01-02", "2026-01-03"))
     assert fates(first)["copy-of-base"] == fates(second)["copy-of-base"] == "02-reference"
     assert fates(first)["first-0"] == "kept"
     assert fates(second)["copy-of-first"] == "02-reference"
@@ -113,7 +122,7 @@ def test_a_day_without_documents_fails_at_once_and_holds_the_days_after_it(days)
 def test_a_day_that_later_days_were_not_compared_with_is_refused(days):
     _, (*_, earlier), log = days
     assert (earlier["tasks"]["plan"], earlier["tasks"]["inventory"]) == ("failed", "upstream_failed")
-    assert "2026-01-01 is finished and was not compared with 2025-12-31" in log
+    assert "2026-01-02 is finished and was not compared with 2026-01-01" in log
 
 
 def test_airflow_skips_just_the_stages_that_a_run_does_not_have(tmp_path, tmp_path_factory):

@@ -4,13 +4,21 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def quick_programs(tmp_path_factory):
-    """Compile each JAX program of these tests once in a session, in about half the time."""
+def programs(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture(scope="module")
+def quick_programs(programs):
+    """Compile each JAX program of these tests once in a session, in about half the time.
+
+    Settings of the process, which tests of other modules must not find changed: their vectors would differ in bits.
+    """
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
     settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_compilation_cache_dir": programs,
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_disable_most_optimizations": True,
     }
