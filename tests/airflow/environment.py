@@ -67,9 +67,7 @@ class Airflow:
         return json.loads(output.read_text(encoding="utf-8"))
 
 
-def make_airflow(
-    temporary: pytest.TempPathFactory, home: Path, *, file: str | None = None, **settings: str
-) -> Airflow:
+def make_airflow(temporary: pytest.TempPathFactory, home: Path, *, file: str | None = None, **settings: str) -> Airflow:
     """An Airflow with a database of its own, a copy of one that is migrated once for all test processes."""
     home.mkdir(parents=True, exist_ok=True)
     base = temporary.getbasetemp()
