@@ -8,12 +8,13 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from sluice.models.ranges import Range
+from sluice.pipelines import plain_yaml
 from sluice.pipelines.step import Strict
 from sluice.transforms import storage
 
 SHIPPED = Path(__file__).with_name("plan_prices.yaml")
 HERE = "here"
-MOST_BYTES, MOST_MACHINES = 256 << 10, 1000
+MOST_MACHINES = 1000
 
 Price = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -122,10 +123,10 @@ def read_prices(path: str | None = None) -> PriceFile:
     Raises FileNotFoundError, and ValueError for anything that is not a price file: it says where and why.
     """
     place = path or str(SHIPPED)
-    if storage.info(place).size > MOST_BYTES:
-        raise ValueError(f"{place} is larger than a price file can be ({MOST_BYTES:,} bytes)")
+    if storage.info(place).size > plain_yaml.MOST_BYTES:
+        raise ValueError(f"{place} is larger than a price file can be ({plain_yaml.MOST_BYTES:,} bytes)")
     try:
-        found = _plain_yaml(storage.read_bytes(place))
+        found = plain_yaml.load(storage.read_bytes(place))
         return PriceFile.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
@@ -133,14 +134,5 @@ def read_prices(path: str | None = None) -> PriceFile:
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         message = f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}{more}"
         raise ValueError(f"price file {place}: {message}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"price file {place}: {str(error) or type(error).__name__}") from None
-
-
-def _plain_yaml(data: bytes) -> object:
-    """YAML without anchors: repeated references can make a small file describe a huge one."""
-    text = data.decode()
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ValueError("anchors and references are not taken in a price file")
-    return yaml.safe_load(text)

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from sluice.pipelines import plain_yaml
 from sluice.transforms import storage
 
 PRESETS = {
@@ -50,8 +51,8 @@ def steps_of(recipe: str, *, target: dict[str, Any], text: bool) -> list[dict[st
 def load_file(path: str) -> dict[str, Any]:
     """A recipe from a YAML file or a URL of one. Raises ValueError for anything but a mapping."""
     try:
-        found = yaml.safe_load(storage.read_bytes(path).decode())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = plain_yaml.load(storage.read_bytes(path))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f"recipe {path}: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"recipe {path} is not a mapping of names to values")

@@ -11,6 +11,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,9 +71,11 @@ def serve(address: str) -> None:
 def run(arguments: list[str]) -> int:
     """The exit code of `-c CODE` or of FILE with arguments."""
     try:
-        if arguments[0] == "-c":
-            exec(arguments[1], {"__name__": "__main__"})
-        else:
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as code:
+            if arguments[0] == "-c":
+                code.write(arguments[1])
+                code.flush()
+                arguments = [code.name]
             sys.argv = arguments
             runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as ended:

@@ -4,8 +4,8 @@
 
     engine              given by                    otherwise fetched by
     Prism               SLUICE_PRISM                go install, of Beam's Go module
-    Flink               SLUICE_FLINK_LIB            pip download, of the wheel apache-flink-libraries
-    Beam's job server   SLUICE_FLINK_JOB_SERVER     mvn dependency:get, of its jar
+    Flink               SLUICE_FLINK_LIB            pip download, of the package apache-flink-libraries
+    Beam's job server   SLUICE_FLINK_JOB_SERVER     mvn dependency:get, of its jar; or mvn package (job_server/pom.xml)
 
 Tests only look: they skip what is not there, and never wait for a network.
 """
@@ -14,19 +14,34 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 CACHE = Path(__file__).resolve().parents[2] / "build" / "engines"
 BEAM = version("apache-beam")
-# The newest Flink that Beam 2.77 has a job server for; a cluster's minor version must be the job server's.
-FLINK = "2.2.1"
-JOB_SERVER = f"beam-runners-flink-{FLINK.rpartition('.')[0]}-job-server"
+FLINK = CACHE / "flink"
 # What a session cluster runs from; the rest of the wheel is Flink's tables and SQL, which no Beam job uses.
 FLINK_JARS = ("flink-dist-", "log4j-")
+
+
+class Pair(NamedTuple):
+    """A Flink, and the Beam whose job server submits to it: their minor versions of Flink must be the same."""
+
+    flink: str
+    beam: str
+
+    @property
+    def minor(self) -> str:
+        return self.flink.rpartition(".")[0]
+
+
+# The newest Flink that Beam has a job server for; and the newest runner of which Maven Central had every artifact where
+# it did not have that job server.
+NEWEST, COMPLETE = Pair("2.2.1", BEAM), Pair("1.19.3", "2.62.0")
 
 
 class Missing(RuntimeError):
@@ -40,19 +55,19 @@ def prism() -> Path:
 
 def flink_jars() -> list[Path]:
     """The jars that Flink's job manager and task managers run from. Raises Missing."""
-    return sorted(_find("SLUICE_FLINK_LIB", CACHE / f"flink-{FLINK}").glob("*.jar"))
+    return sorted(_find("SLUICE_FLINK_LIB", FLINK / "lib").glob("*.jar"))
 
 
 def job_server() -> Path:
     """The jar of Beam's Flink job server. Raises Missing."""
-    return _find("SLUICE_FLINK_JOB_SERVER", CACHE / f"{JOB_SERVER}-{BEAM}.jar")
+    return _find("SLUICE_FLINK_JOB_SERVER", FLINK / "job-server.jar")
 
 
 def java() -> str:
     """The Java that runs Flink. Raises Missing."""
     found = shutil.which("java")
     if found is None:
-        raise Missing("there is no java on PATH; Flink 2 needs Java 11 or newer")
+        raise Missing("there is no java on PATH; Flink needs Java 11 or newer")
     return found
 
 
@@ -71,26 +86,43 @@ def fetch_prism() -> None:
 
 
 def fetch_flink() -> None:
-    """Take a cluster's jars out of the wheel that carries a whole Flink distribution."""
-    wheels, place = CACHE / "wheels", CACHE / f"flink-{FLINK}"
-    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels))
-    _run(*pip, f"apache-flink-libraries=={FLINK}")
-    partial = place.with_suffix(".partial")
+    """Beam's job server, and the Flink that it fits."""
+    partial = FLINK.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    with zipfile.ZipFile(next(wheels.glob(f"apache_flink_libraries-{FLINK}-*.whl"))) as archive:
-        for entry in archive.infolist():
-            name = Path(entry.filename).name
-            if "/lib/" in entry.filename and name.startswith(FLINK_JARS):
-                with archive.open(entry) as source, (partial / name).open("wb") as target:
-                    shutil.copyfileobj(source, target)
-    partial.rename(place)
-    shutil.rmtree(wheels)
+    partial.mkdir(parents=True)
+    try:
+        coordinates = f"org.apache.beam:beam-runners-flink-{NEWEST.minor}-job-server:{NEWEST.beam}"
+        get_jar(coordinates, partial / "job-server.jar")
+        chosen = NEWEST
+    except Missing:
+        build_job_server(COMPLETE, partial)
+        chosen = COMPLETE
+    get_cluster(chosen.flink, partial)
+    (partial / "versions").write_text(f"Flink {chosen.flink}, job server of Beam {chosen.beam}\n")
+    shutil.rmtree(FLINK, ignore_errors=True)
+    partial.rename(FLINK)
 
 
-def fetch_job_server() -> None:
-    """Copy the job server's jar out of Maven's own cache, which it is fetched into."""
-    get_jar(f"org.apache.beam:{JOB_SERVER}:{BEAM}", CACHE / f"{JOB_SERVER}-{BEAM}.jar")
+def get_cluster(flink: str, folder: Path) -> None:
+    """Take a cluster's jars, into folder/lib, out of the package that carries a whole Flink distribution."""
+    (folder / "lib").mkdir()
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", place)
+        _run(*pip, f"apache-flink-libraries=={flink}")
+        (package,) = Path(place).iterdir()
+        shutil.unpack_archive(package, place, "zip" if package.suffix == ".whl" else "gztar")
+        for jar in Path(place).glob("*/**/lib/*.jar"):
+            if jar.name.startswith(FLINK_JARS):
+                jar.rename(folder / "lib" / jar.name)
+
+
+def build_job_server(pair: Pair, folder: Path) -> None:
+    """Put the job server together, as folder/job-server.jar, from the artifacts of Beam's runner. Raises Missing."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        pom = Path(__file__).with_name("job_server") / "pom.xml"
+        told = (f"-Dflink={pair.minor}", f"-Dbeam={pair.beam}", f"-Doutput={place}")
+        _run("mvn", "--batch-mode", "--quiet", "--file", str(pom), *told, "package")
+        (Path(place) / "job-server-1.jar").rename(folder / "job-server.jar")
 
 
 def get_jar(coordinates: str, target: Path) -> None:
@@ -114,8 +146,7 @@ def _run(*command: str, env: dict[str, str] | None = None) -> None:
 
 ENGINES: dict[str, tuple[Callable[[], object], Callable[[], None]]] = {
     "Prism": (prism, fetch_prism),
-    "Flink": (flink_jars, fetch_flink),
-    "Beam's Flink job server": (job_server, fetch_job_server),
+    "Flink": (job_server, fetch_flink),
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.engines import fetch
 from tests.engines.processes import Server, Servers, free_port, listening
 
-# Flink 2 on Java 17 reads its own classes' fields by reflection; these are the ones of Flink's own start script.
+# Flink on Java 17 reads its own classes' fields by reflection; these are the ones of Flink's own start script.
 OPENS = ("java.base/java.lang", "java.base/java.net", "java.base/java.nio", "java.base/java.util")
 LOG = """rootLogger.level = INFO
 rootLogger.appenderRef.out.ref = out
@@ -56,8 +56,8 @@ class Cluster:
                 "taskmanager.memory.task.heap.size": "256m",
                 "taskmanager.memory.managed.size": "64m",
                 "taskmanager.memory.framework.heap.size": "128m",
-                "taskmanager.memory.network.min": "32m",
-                "taskmanager.memory.network.max": "32m",
+                "taskmanager.memory.network.min": "128m",
+                "taskmanager.memory.network.max": "128m",
                 "taskmanager.memory.task.off-heap.size": "64m",
                 "taskmanager.memory.framework.off-heap.size": "64m",
                 "taskmanager.memory.jvm-metaspace.size": "160m",
@@ -102,7 +102,7 @@ class Cluster:
 
     def _java_process(self, name: str, main: str, *, heap: str, **settings: str) -> Server:
         config = self._write_config(name, settings)
-        command = [self._java, f"-Xmx{heap}", f"-Xms{heap}", "-XX:MaxDirectMemorySize=256m", "-XX:+UseSerialGC"]
+        command = [self._java, f"-Xmx{heap}", f"-Xms{heap}", "-XX:MaxDirectMemorySize=384m", "-XX:+UseSerialGC"]
         command += [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
         command += [f"-Dlog4j.configurationFile={config / 'log4j.properties'}"]
         command += ["-classpath", ":".join(map(str, self._jars)), main, "--configDir", str(config)]

@@ -1,5 +1,7 @@
 """Training in two levels: the plan fits its bound, shares add up, and the result is the definition's."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,13 +69,14 @@ def test_shares_add_up_stay_below_their_limits_and_are_nearly_proportional(group
     possible = sum(limit for weight, limit in groups if weight)
     assert sum(found) == min(total, possible)
     assert all(0 <= one <= limit for one, limit in zip(found, limits))
-    # Below the limits everyone has the same number for a unit of weight, but for less than one.
-    free = [index for index, one in enumerate(found) if weights[index] and one < limits[index]]
-    if free:
-        rate = sum(found[index] for index in free) / sum(weights[index] for index in free)
-        assert all(abs(found[index] - rate * weights[index]) < 1 + 1e-9 for index in free)
-        # Nobody who was held back would have had less without the limit.
-        assert all(found[i] <= rate * weights[i] + 1 + 1e-9 for i in range(len(found)) if weights[i])
+    # Everyone has the same number for a unit of weight, up to the own limit and but for less than one.
+    low, high = Fraction(0), Fraction(max(limits, default=0))
+    for _ in range(60):
+        rate = (low + high) / 2
+        enough = sum(min(rate * weight, limit) for weight, limit in groups) >= sum(found)
+        low, high = (low, rate) if enough else (rate, high)
+    for (weight, limit), one in zip(groups, found):
+        assert abs(one - min(high * weight, limit)) < 1 + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -106,9 +109,8 @@ def definition(points: np.ndarray, k: int, levels: Levels) -> np.ndarray:
     products = points.astype(np.int64) @ coarse_centroids.astype(np.int64).T
     label = products.argmax(axis=1)
     distinct = np.array([len(np.unique(points[label == c], axis=0)) for c in range(len(coarse_centroids))])
-    quota = distinct * k / distinct.sum()
-    counts = np.floor(quota).astype(int)
-    for c in np.argsort(-(quota - counts), kind="stable")[: k - counts.sum()]:
+    counts, remainders = np.divmod(distinct * k, distinct.sum())
+    for c in np.argsort(-remainders, kind="stable")[: k - counts.sum()]:
         counts[c] += 1
     made = [kmeans.train(points[label == c], int(n)).centroids for c, n in enumerate(counts) if n]
     return np.concatenate(made)

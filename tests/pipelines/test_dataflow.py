@@ -501,7 +501,8 @@ def test_a_launcher_with_nothing_to_do_leaves_a_job_of_one_element_that_says_so(
 
 def test_without_a_job_name_the_name_says_that_there_is_nothing_to_do(run, service):
     args = [arg for arg in LAUNCHED if not arg.startswith("--job_name")]
-    assert template.main(["--stage=documents", f"--run={run.url}", *args]) == 0
+    endpoint = f"--dataflow_endpoint={service.endpoint}"
+    assert template.main(["--stage=documents", f"--run={run.url}", endpoint, *args]) == 0
     assert service.prepared(LOCATION).request["name"].startswith("sluice-nothing-to-do-documents-")
 
 

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from sluice.pipelines.plan_prices import HERE, MOST_BYTES, SHIPPED, read_prices
+from sluice.pipelines.plain_yaml import MOST_BYTES
+from sluice.pipelines.plan_prices import HERE, SHIPPED, read_prices
 
 MINIMAL = """
 source: me
@@ -58,7 +59,7 @@ def change(**changes) -> str:
         ("!!python/object/apply:os.system ['touch hacked']", "could not determine a constructor"),
         ("source: !!python/name:os.system\n", "could not determine a constructor"),
         ("a: &a [x, x]\nb: [*a, *a]\n", "anchors and references"),
-        ("[" * 20_000, ""),
+        ("[" * 20_000, "nested more than 50 deep"),
         (change(colour="red"), "colour: Extra inputs"),
         (change(prices={"vcpu_hour": -1}), "prices.vcpu_hour"),
         (change(prices={"vcpu_hour": float("nan")}), "prices.vcpu_hour"),
