@@ -21,6 +21,7 @@ from typing import Any
 
 import measure
 from scale import fill, stored
+from short_documents import ITEMS
 
 KEEP = "0.5"
 # What --constants measures: one recipe for each step, over texts and vectors.
@@ -35,7 +36,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "reference": {"cut": {"threshold": 0.99}},
     "target": {"vector": "embedding", "sample": 10_000, "cut": {"ratio": 0.5}},
 }
-ITEMS = 200
 
 
 # In processes of their own --------------------------------------------------------------------------------------
@@ -198,30 +198,9 @@ def texts_case(folder: Path, documents: int, sample: int) -> str:
 
 
 def make_both(path: str, items: str, documents: int, dimension: int) -> float:
-    """JSON lines of text, vector, number and source, and items to look for; the mean length of a text."""
-    import corpora
-    import numpy as np
+    import short_documents
 
-    words = np.array([f"{chr(97 + n % 26)}{n:x}word" for n in range(20_000)])
-    rng = np.random.default_rng(0)
-    characters, number = 0, 0
-    Path(path).mkdir(parents=True)
-    with open(f"{path}/corpus.jsonl", "w") as file, open(items, "w") as some:
-        for block in corpora.blocks(corpora.Vectors(documents, dimension, 100)):
-            for vector in block:
-                found = words[rng.zipf(1.3, 60) % len(words)].tolist()
-                lines = (" ".join(found[at : at + 12]).capitalize() + "." for at in range(0, len(found), 12))
-                text = "\n".join(lines)
-                if number % 5 == 0:
-                    # The step `quality` needs poor text to learn what is good.
-                    text = "\n".join(f"{word} {rng.integers(1 << 30)} #$%" for word in found[::2])
-                row = {"id": f"d{number}", "text": text, "embedding": [round(float(one), 4) for one in vector]}
-                row |= {"number": float(rng.random()), "source": corpora.SOURCES[number % len(corpora.SOURCES)]}
-                file.write(json.dumps(row) + "\n")
-                if number < ITEMS:
-                    some.write(json.dumps({"text": text[:200], "embedding": row["embedding"]}) + "\n")
-                characters, number = characters + len(text), number + 1
-    return characters / documents
+    return short_documents.write(path, items, documents, dimension)
 
 
 def measure_steps(folder: Path, documents: int, dimension: int) -> dict[str, Any]:

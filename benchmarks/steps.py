@@ -1,12 +1,14 @@
-"""What each step costs by itself, beside random: seconds, microseconds a document, and peak memory of the process.
+"""What each step costs by itself: seconds, microseconds a document beside its budget, and peak memory of the process.
 
-    python benchmarks/steps.py                                        # 200,000 vectors, every step that needs no text
+    python benchmarks/steps.py                                           # every step, 200,000 documents
     python benchmarks/steps.py --steps density scip --documents 1000000
-    python benchmarks/steps.py --corpus sample --steps exact '{"step": "quality", "cut": {"ratio": 0.5}}'
-    python benchmarks/steps.py --quick                                # 3,000 vectors: a check that everything runs
+    python benchmarks/steps.py --steps '{"step": "minhash", "verify": "0.7"}'
+    python benchmarks/steps.py --quick                                   # 3,000 documents: a check that everything runs
+    python benchmarks/steps.py --document docs/methods.md                # write the table into the page
 
 A step is a name (with its defaults, and half of the documents to keep) or a step as recipes have it, in JSON. Each runs
-in a process of its own. Reading, embedding and writing the corpus out are the same for all, and shown apart.
+in a process of its own, over documents of 60 words with given vectors. Reading and writing the corpus out are the same
+for all, and shown apart. Budgets are those that the documents state: seconds by the clock of two cores for a document.
 """
 
 import argparse
@@ -16,37 +18,51 @@ import time
 from pathlib import Path
 from typing import Any
 
-import corpora
 import measure
+from scale import fill
 
-KEEP = 0.5
 # What steps cannot do without, where half of the documents is not it.
 OPTIONS: dict[str, dict[str, Any]] = {
     "semdedup": {"cut": {"ratio": 0.75}},
-    "cap": {"most": 20_000},
+    "cap": {"most": 0.1},
+    "balance": {"groups": ["source"], "cut": {"ratio": 0.5}},
+    "score": {"column": "number", "cut": {"ratio": 0.5}},
+    "length": {"by": "characters", "cut": {"ratio": 0.5}},
+    "contamination": {"vector": "embedding", "cut": {"threshold": 0.95}},
+    "reference": {"cut": {"threshold": 0.99}},
+    "target": {"vector": "embedding", "sample": 10_000, "cut": {"ratio": 0.5}},
 }
-# Steps that work on vectors and ids alone.
-WITHOUT_TEXT = ("density", "scip", "prototypes", "semdedup")
+# Microseconds a document, at 200,000 documents of 384 dimensions and 60 words.
+BUDGETS: dict[str, float] = {}
 
 
-def make(path: str, documents: int, dimension: int) -> None:
-    """Write a corpus of vectors; in a process of its own because its memory is not what is measured."""
-    corpora.write_vectors(path, corpora.Vectors(documents, dimension), sources=True)
+def make(path: str, items: str, documents: int, dimension: int) -> None:
+    """Write a corpus; in a process of its own because its memory is not what is measured."""
+    import short_documents
+
+    short_documents.write(path, items, documents, dimension)
 
 
-def step_of(text: str) -> dict[str, Any]:
+def all_steps() -> list[str]:
+    from sluice.pipelines.steps import find_steps
+
+    # reference looks at what the step before it left.
+    return sorted(find_steps(), key=lambda name: (name == "reference", name == "prototypes", name))
+
+
+def step_of(text: str, documents: int, places: dict[str, str]) -> dict[str, Any]:
     """A step in JSON, or a name with what it needs. Raises ValueError for JSON that is no step."""
-    if not text.lstrip().startswith("{"):
-        from sluice.pipelines.steps import find_steps
+    from sluice.pipelines.steps import find_steps
 
-        if text not in find_steps():
-            raise ValueError(f"there is no step {text!r}; there is {', '.join(find_steps())}")
-        cut = {"cut": {"ratio": KEEP}} if "cut" in find_steps()[text].model_fields else {}
-        return {"step": text} | cut | OPTIONS.get(text, {})
-    found = json.loads(text)
-    if "step" not in found:
-        raise ValueError(f"{text} names no step")
-    return found
+    found = json.loads(text) if text.lstrip().startswith("{") else {"step": text, **OPTIONS.get(text, {})}
+    if found.get("step") not in find_steps():
+        raise ValueError(f"there is no step {text!r}; there is {', '.join(find_steps())}")
+    fields = find_steps()[found["step"]].model_fields
+    if "cut" in fields and len(found) == 1:
+        found["cut"] = {"ratio": 0.5}
+    if isinstance(found.get("most"), float):
+        found["most"] = int(found["most"] * documents)
+    return found | {name: [place] for name, place in places.items() if name in fields and name not in found}
 
 
 def curate(inputs: dict[str, Any], step: dict[str, Any], run: str, beam_args: list[str]) -> dict[str, Any]:
@@ -62,61 +78,56 @@ def curate(inputs: dict[str, Any], step: dict[str, Any], run: str, beam_args: li
     return {"seconds": seconds, "report": report_seconds, "documents": totals["documents"], "kept": totals["kept"]}
 
 
-def measured(inputs: dict[str, Any], step: dict[str, Any], beam_args: list[str]) -> tuple[dict[str, Any], float]:
-    """What `curate` returns and its peak memory in MB, from a process of its own."""
-    # In TMPDIR: some 2 KB a document at 384 dimensions.
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        run = str(Path(folder) / "run")
-        return measure.run("steps", "curate", inputs=inputs, step=step, run=run, beam_args=beam_args)
-
-
 def own_seconds(found: dict[str, Any]) -> dict[str, float]:
     """Seconds of the step's own stages, by their names."""
     return {name.split("/", 1)[1]: value for name, value in found["seconds"].items() if name.startswith("01-")}
 
 
-def row(name: str, found: dict[str, Any], peak: float, control: float) -> tuple[str, ...]:
+def row(name: str, found: dict[str, Any], peak: float) -> tuple[str, ...]:
     own = own_seconds(found)
-    total, documents = sum(own.values()), found["documents"]
+    total = sum(own.values())
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in own.items())
-    each = f"{total / documents * 1e6:.1f}"
-    return name, f"{found['kept']:,}", f"{total:.1f}", each, f"{total / control:.1f}", f"{peak:.0f} MB", stages
+    budget = f"{BUDGETS[name]:.0f}" if name in BUDGETS else "-"
+    each = f"{total / found['documents'] * 1e6:.1f}"
+    return name, f"{total:.1f}", each, budget, f"{peak:,.0f} MB", f"{found['kept']:,}", stages
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", nargs="+", default=list(WITHOUT_TEXT), metavar="STEP", help="names, or JSON")
+    parser.add_argument("--steps", nargs="+", metavar="STEP", help="names, or JSON (default: every step)")
     parser.add_argument("--documents", type=int, default=200_000)
     parser.add_argument("--dimension", type=int, default=384)
-    parser.add_argument("--corpus", metavar="DIR", help="documents with a field `text`, instead of vectors")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--quick", action="store_true", help="3,000 documents of 32 dimensions")
+    parser.add_argument("--document", type=Path, help="write the table into this page, between its markers")
     options = parser.parse_args()
     if options.quick:
         options.documents, options.dimension = 3000, 32
-    steps = [step_of("random"), *(step_of(text) for text in options.steps)]
     beam_args = ["--runner=FnApiRunner"]
     if options.workers > 1:
         beam_args += ["--direct_running_mode=multi_processing", f"--direct_num_workers={options.workers}"]
-    print(measure.machine())
+    machine = measure.machine()
+    rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        inputs: dict[str, Any] = {"paths": [folder], "id": "id", "vector": "embedding", "text": None}
-        inputs |= {"source": "source"}
-        if options.corpus:
-            inputs = {"paths": [str(Path(options.corpus).absolute())], "tokens": "none"}
-        else:
-            measure.run("steps", "make", path=folder, documents=options.documents, dimension=options.dimension)
-        found = [measured(inputs, step, beam_args) for step in steps]
-    control = sum(own_seconds(found[0][0]).values())
-    common = found[0][0]
-    rest = {name: value for name, value in common["seconds"].items() if not name.startswith("01-")}
-    rest["report"] = common["report"]
-    print(
-        f"\n{common['documents']:,} documents; for all steps: " + ", ".join(f"{n} {s:.1f} s" for n, s in rest.items())
-    )
-    head = ["step", "kept", "seconds", "us a document", "times random", "peak memory", "its stages, seconds"]
-    rows = [row(step["step"], *one, control) for step, one in zip(steps, found)]
-    print("\n" + measure.table(head, rows))
+        corpus, items, earlier = f"{folder}/corpus", f"{folder}/items.jsonl", f"{folder}/run-prototypes"
+        measure.run("steps", "make", path=corpus, items=items, documents=options.documents, dimension=options.dimension)
+        inputs = {"paths": [corpus], "id": "id", "vector": "embedding", "source": "source", "tokens": "none"}
+        places = {"benchmarks": items, "targets": items, "runs": earlier}
+        names = options.steps or all_steps()
+        if any("reference" in name for name in names) and "prototypes" not in names[:-1]:
+            names = ["prototypes", *names]
+        for number, text in enumerate(names):
+            step = step_of(text, options.documents, places)
+            run = earlier if text == "prototypes" else f"{folder}/run-{number}"
+            found, peak = measure.run("steps", "curate", inputs=inputs, step=step, run=run, beam_args=beam_args)
+            rows.append(row(text if text in all_steps() else json.dumps(step), found, peak))
+            print("  ".join(rows[-1]), flush=True)
+        rest = {name: value for name, value in found["seconds"].items() if not name.startswith("01-")}
+    shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in (rest | {"report": found["report"]}).items())
+    head = ["step", "seconds", "us a document", "budget", "peak memory", "kept", "its stages, seconds"]
+    about = f"{options.documents:,} documents, {options.dimension} dimensions; {machine}."
+    table = measure.table(head, rows)
+    fill(options.document, steps=f"{about}\n\n{table}\n\nThe same for all steps, shown for the last: {shown}.")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report
 from sluice.pipelines.runner import Timing, run_stages
 from sluice.pipelines.stages import Run
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 
 
 def curate(
@@ -57,7 +57,7 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
     with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
         before = _flat(yaml.safe_load(storage.read_bytes(place)))
     now = _flat(yaml.safe_load(recipe.to_yaml()))
-    storage.replace_bytes(place, recipe.to_yaml().encode())
+    committing.replace_bytes(place, recipe.to_yaml().encode())
     changed = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
     return run, [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in changed]
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 
 log = logging.getLogger("sluice")
 FOLDER = "launches"
@@ -60,7 +60,7 @@ class Launch:
         if not self.saved:
             return
         try:
-            storage.replace_bytes(self.url, json.dumps(self.record, indent=1).encode())
+            committing.replace_bytes(self.url, json.dumps(self.record, indent=1).encode())
         except OSError as error:
             self.saved = False
             log.warning("this launch leaves no record: %s", error)

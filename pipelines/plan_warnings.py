@@ -10,7 +10,7 @@ from sluice.pipelines.plan_rates import NOT_MEASURED
 from sluice.pipelines.plan_result import Plan
 from sluice.pipelines.printing import size
 from sluice.pipelines.step import Cut
-from sluice.transforms import storage
+from sluice.transforms import filesystems
 from sluice.transforms.validation import is_fault
 
 FEW_UNITS, UNEVEN, LARGE_UNITS = 2.0, 0.5, 50_000
@@ -30,7 +30,7 @@ def _input(plan: Plan) -> Iterator[str]:
         yield f"{share:.1%} of the sample's records are bad (most often: {worst}); above {limit:.1%} a run stops"
     fleet = plan.fleets[1]
     paths = facts.recipe.input.paths
-    if fleet.machine.kind == "dataflow" and any(storage.is_local(path) for path in paths):
+    if fleet.machine.kind == "dataflow" and any(filesystems.is_local(path) for path in paths):
         yield "the inputs are on this machine, where workers on Dataflow do not find them"
     local = fleet.machine.kind == "local"
     wanted = fleet.workers if local else fleet.workers * fleet.cores

@@ -12,7 +12,7 @@ import numpy as np
 
 from sluice.models.hashing import id_hash, seeded
 from sluice.pipelines.finished import Finished
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 from sluice.transforms.decisions import corpus_folder
 
 FOLDER = "repeats"
@@ -69,8 +69,8 @@ def plan_repeats(run: Finished, *, kept_tokens: int | None) -> dict[str, Any] | 
     for epoch in range(1, plan["lists"] + 1):
         order = np.argsort(seeded(hashes, run.recipe.seed, f"epoch:{epoch}"), kind="stable")
         lines = "".join(f"{shards[place]}\n" for place in order)
-        storage.replace_bytes(storage.join(folder, f"epoch-{epoch:03d}.txt"), lines.encode())
-    storage.replace_bytes(storage.join(folder, "plan.json"), json.dumps(plan, indent=1).encode())
+        committing.replace_bytes(storage.join(folder, f"epoch-{epoch:03d}.txt"), lines.encode())
+    committing.replace_bytes(storage.join(folder, "plan.json"), json.dumps(plan, indent=1).encode())
     return plan
 
 

@@ -18,7 +18,7 @@ from sluice.pipelines.stages import Run, versions
 from sluice.pipelines.steps.prototypes import Prototypes
 from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.pipelines.summary import summary
-from sluice.transforms import probes, storage
+from sluice.transforms import committing, probes, storage
 from sluice.transforms.accounting import Totals, duplicate_ids, views
 from sluice.transforms.artifacts import ArtifactError
 from sluice.transforms.centroids import load_array
@@ -53,7 +53,7 @@ def make_report(run: Run, timings: list[Timing]) -> dict[str, Any]:
         "artifacts": dict(stages),
     }
     report = plain(report)
-    storage.replace_bytes(storage.join(run.url, REPORT), json.dumps(report, indent=1, allow_nan=False).encode())
+    committing.replace_bytes(storage.join(run.url, REPORT), json.dumps(report, indent=1, allow_nan=False).encode())
     return report
 
 

@@ -20,7 +20,7 @@ from sluice.pipelines.resources import check_resources, request_resources
 from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.stages import Run
 from sluice.pipelines.work import Stage
-from sluice.transforms import counters, progress, storage
+from sluice.transforms import counters, filesystems, progress
 
 log = logging.getLogger("sluice")
 # By name: plain DirectRunner in Beam 2.77 first tries to download another engine.
@@ -188,7 +188,7 @@ def _progress_line(stage: Stage, total: int | None) -> Iterator[None]:
 
         def draw() -> None:
             # Listing a bucket is paid for.
-            while not stop.wait(0.5 if storage.is_local(stage.artifacts[-1].url) else 10):
+            while not stop.wait(0.5 if filesystems.is_local(stage.artifacts[-1].url) else 10):
                 done = progress.done(stage.name) or _finished_rows(stage, total)
                 rate = done / max(time.monotonic() - started, 1e-9)
                 line.update(task, completed=min(done, total or done), speed=f"{rate:,.0f} documents/s")
@@ -206,9 +206,9 @@ def _finished_rows(stage: Stage, total: int | None) -> int:
     """Where workers are other processes: the share of units whose part is there, in documents."""
     if not total:
         return 0
-    fs, path = storage.filesystem(stage.artifacts[-1].url)
+    fs, path = filesystems.filesystem(stage.artifacts[-1].url)
     try:
-        with storage.reading(stage.artifacts[-1].url):
+        with filesystems.reading(stage.artifacts[-1].url):
             parts = sum(stage.artifacts[-1].key[:10] in name for name in fs.ls(path, detail=False))
     except OSError:
         return 0

@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
-from sluice.transforms import storage
+from sluice.transforms import filesystems
 
 MINIMUM_CHARACTERS = 200
 # A syntax tree takes some fifty times its source; the few larger files are generated tables.
@@ -61,9 +61,9 @@ def write_sample_corpus(
     """
     if shards < 1 or (limit is not None and limit < 1):
         raise ValueError(f"shards and documents must be at least 1, got {shards} and {limit}")
-    if not storage.is_local(folder):
+    if not filesystems.is_local(folder):
         raise ValueError(f"the sample corpus is written to a local folder, got {folder}")
-    target = Path(storage.filesystem(folder)[1])
+    target = Path(filesystems.filesystem(folder)[1])
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(f"{folder} exists; name a new folder or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from sluice.pipelines.resources import ACCELERATOR
 from sluice.pipelines.stage_names import REPORT
 from sluice.pipelines.steps import find_steps
 from sluice.pipelines.template import DEFAULT_RECIPE, INVENTORY, default_of
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 
 URL = r"[a-z][a-z0-9]*://[^,\n\r]+"
 WHOLE, NUMBER = r"^[0-9]+$", r"^[0-9]*\.?[0-9]+([eE]-?[0-9]+)?$"
@@ -184,7 +184,7 @@ def write(folder: str, *, image: str | None = None) -> list[str]:
         name = f"{template.name}.metadata.json" if image is None else f"{template.name}.json"
         content = template.metadata if image is None else container_spec(template, image)
         written.append(storage.join(folder, name))
-        storage.replace_bytes(written[-1], (json.dumps(content, indent=2) + "\n").encode())
+        committing.replace_bytes(written[-1], (json.dumps(content, indent=2) + "\n").encode())
     return written
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.models.assign import choose_method
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 from sluice.transforms.artifacts import Artifact, find_manifest
 from sluice.transforms.centroids import OF_PARTS, load_array, save_array, save_index
 from sluice.transforms.stages import Commit, Start, report
@@ -88,7 +88,7 @@ class CopyCentroids(beam.DoFn):
         if chosen == "scann" and totals["method"] == "scann":
             # Two builds of an index differ: the same centroids assign as they did there.
             data = storage.read_bytes(self.source.file("index", ".tar"))
-            with storage.create(target.file("index", ".tar")) as path, open(path, "wb") as file:
+            with committing.create(target.file("index", ".tar")) as path, open(path, "wb") as file:
                 file.write(data)
         else:
             save_index(target, centroids.astype(np.float32), chosen)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.transforms import counters, storage
+from sluice.transforms import committing, counters, storage
 
 MANIFEST = "manifest.json"
 FIELDS = {"key", "digest", "config", "rows", "totals", "parts"}
@@ -105,7 +105,7 @@ class Artifact:
     ) -> Iterator[Callable[[pa.Table], None]]:
         """Yields a function that appends a table to the part; the part appears when the block ends without error."""
         with (
-            storage.create(self.path(unit)) as path,
+            committing.create(self.path(unit)) as path,
             pq.ParquetWriter(path, schema, **_writer_options(schema)) as out,
         ):
             yield (lambda table: out.write_table(table, row_group_size=max(len(table), 1)) if len(table) else None)
@@ -219,7 +219,7 @@ def commit(
         "totals": merged,
         "parts": listed,
     }
-    storage.replace_bytes(storage.join(artifact.url, MANIFEST), json.dumps(manifest, indent=1, default=str).encode())
+    committing.replace_bytes(storage.join(artifact.url, MANIFEST), json.dumps(manifest, indent=1, default=str).encode())
     drop_other_keys(artifact.url, artifact.key)
     return manifest
 

@@ -14,7 +14,7 @@ from sluice.models.hashing import seeded
 from sluice.models.parallel import parallel
 from sluice.models.two_level import Levels
 from sluice.models.vectors import coarse
-from sluice.transforms import memory, progress, storage
+from sluice.transforms import committing, memory, progress, storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.records import Unit
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
@@ -157,13 +157,13 @@ def save_index(target: Artifact, centroids: np.ndarray, method: str) -> str:
     """Build the searcher of float32 centroids [k, d] where the method needs one; returns `exact` or `scann`."""
     chosen = assign.choose_method(method, len(centroids))
     if chosen == "scann":
-        with storage.create(target.file("index", ".tar")) as path:
+        with committing.create(target.file("index", ".tar")) as path:
             assign.build_index(centroids, path)
     return chosen
 
 
 def save_array(artifact: Artifact, name: str, array: np.ndarray) -> None:
-    with storage.create(artifact.file(name, ".npy")) as path, open(path, "wb") as file:
+    with committing.create(artifact.file(name, ".npy")) as path, open(path, "wb") as file:
         np.save(file, array, allow_pickle=False)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from sluice.models import assign
 from sluice.models.vectors import coarse
-from sluice.transforms import memory, progress, storage
+from sluice.transforms import committing, memory, progress, storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import Members, load_array, save_array
 from sluice.transforms.order import Order, order_keys
@@ -100,11 +100,11 @@ class WriteClusters(WriteUnit):
             return
         offsets: list[np.ndarray] = []
         # The sorted file first: a unit whose clusters part exists has it.
-        with storage.create(self.target.path(unit.id, ".records")) as path, open(path, "wb") as file:
+        with committing.create(self.target.path(unit.id, ".records")) as path, open(path, "wb") as file:
             runs = _Runs(file, self._assigner.clusters, offsets, self.run_bytes)
             tables = list(self._tables(unit, stats, runs))
             runs.flush()
-        with storage.create(self.target.path(unit.id, ".npy")) as path, open(path, "wb") as file:
+        with committing.create(self.target.path(unit.id, ".npy")) as path, open(path, "wb") as file:
             # By cluster first, so that those of a bin are one range of the file.
             by_run = np.array(offsets, np.int64).reshape(-1, self._assigner.clusters + 1)
             np.save(file, np.ascontiguousarray(by_run.T), allow_pickle=False)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from sluice.transforms import formats, storage
+from sluice.transforms import filesystems, formats, storage
 from sluice.transforms.records import Span, Unit
 
 UNIT_BYTES = 128 << 20
@@ -92,13 +92,13 @@ def _common_root(inputs: Sequence[str], paths: list[str]) -> str:
     """
     roots = []
     for pattern in inputs:
-        fs, path = storage.filesystem(pattern)
+        fs, path = filesystems.filesystem(pattern)
         if any(character in path for character in "*?["):
             fixed = path[: min(path.index(character) for character in "*?[" if character in path)]
             path = fixed.rpartition("/")[0]
         elif storage.is_file(pattern):
             path = path.rpartition("/")[0]
-        roots.append(path if storage.is_local(pattern) else fs.unstrip_protocol(path))
+        roots.append(path if filesystems.is_local(pattern) else fs.unstrip_protocol(path))
     if (
         len({root.partition("://")[0] for root in roots if "://" in root}) + any("://" not in root for root in roots)
         > 1

@@ -21,7 +21,7 @@ from sluice.models.matches import best_match
 from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, coarse
-from sluice.transforms import counters, memory, progress, storage
+from sluice.transforms import committing, counters, memory, progress, storage
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members, load_array
 from sluice.transforms.clusters import record_dtype
@@ -155,7 +155,7 @@ class ScoreBin(beam.DoFn):
             found = [self._score(bin, piece) for piece in self._pieces(self.sides.own, bin)]
             results = np.concatenate([np.empty(0, RESULT), *found])
             results = results[np.lexsort((results["row"], results["unit"]))]
-            with storage.create(saved) as path, open(path, "wb") as file:
+            with committing.create(saved) as path, open(path, "wb") as file:
                 np.save(file, results, allow_pickle=False)
             counters.add("bins_scored")
             counters.observe("bin_milliseconds", time.monotonic() - started)

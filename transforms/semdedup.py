@@ -14,7 +14,7 @@ from sluice.models import semdedup
 from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, FULL, coarse
-from sluice.transforms import counters, memory, progress, storage
+from sluice.transforms import committing, counters, memory, progress, storage
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members, load_array
 from sluice.transforms.clusters import record_dtype
@@ -79,7 +79,7 @@ class ScoreBin(beam.DoFn):
             results = self._score(bin)
             counters.add("bins_scored")
             counters.observe("bin_milliseconds", time.monotonic() - started)
-            with storage.create(saved) as path, open(path, "wb") as file:
+            with committing.create(saved) as path, open(path, "wb") as file:
                 np.save(file, results, allow_pickle=False)
         for unit in np.unique(results["unit"]):
             start, stop = np.searchsorted(results["unit"], [unit, unit + np.uint64(1)])

@@ -16,7 +16,7 @@ import pyarrow as pa
 from sluice.models import kmeans
 from sluice.models.hashing import seeded
 from sluice.models.vectors import coarse
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import OF_PARTS, Members, load_array, save_array
 from sluice.transforms.records import Unit
@@ -108,7 +108,7 @@ class TrainSplits(beam.DoFn):
         totals = dict(self.before.manifest["totals"])
         if totals["method"] == "scann":
             index = storage.read_bytes(self.before.file("index", ".tar"))
-            with storage.create(self.target.file("index", ".tar")) as path, open(path, "wb") as file:
+            with committing.create(self.target.file("index", ".tar")) as path, open(path, "wb") as file:
                 file.write(index)
         for name in OF_PARTS:
             totals.pop(name, None)

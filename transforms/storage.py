@@ -1,40 +1,18 @@
-"""Files by URL: read, list, and commit whole files, first writer wins. Local paths and every fsspec URL."""
+"""Files by URL: read, list, delete. Local paths and every fsspec URL."""
 
 import contextlib
-import errno
-import functools
 import hashlib
 import io
 import os
 import tempfile
-import uuid
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-# Stores that show an object whole or not at all.
-ATOMIC = {"gs", "gcs", "s3", "s3a", "abfs", "abfss", "az"}
-# A store that is silent for so long is asked again; one that moves bytes has half an hour for a request.
-SILENCE, REQUEST = 60, 1800
-
-
-class WriteFailed(OSError):
-    """A file could not be written: a full disk, a store that refuses. What is there already stays; nothing is half."""
-
-
-class ReadFailed(OSError):
-    """A store did not hand out a file, after the tries that its library makes.
-
-    It has an error number, as errors of disks do: readers of formats take errors without one for damaged files.
-    """
-
-    def __init__(self, *args: str):
-        super().__init__(*args)
-        self.errno = errno.EIO
+from sluice.transforms.filesystems import filesystem, protocols, reading, writing
 
 
 class FileInfo(NamedTuple):
@@ -43,51 +21,6 @@ class FileInfo(NamedTuple):
     path: str
     size: int
     etag: str
-
-
-def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The fsspec filesystem of a URL and the path inside it.
-
-    It remembers no listings: other processes write into the same folders.
-    """
-    if "://" not in url:
-        return fsspec.core.url_to_fs(url)
-    return fsspec.core.url_to_fs(url, use_listings_cache=False, **_timeouts(url.partition("://")[0]))
-
-
-@functools.cache
-def _timeouts(protocol: str) -> dict[str, Any]:
-    """gcsfs gives every request five minutes, however many bytes move, and does not try again after them."""
-    if protocol not in ("gs", "gcs"):
-        return {}
-    from aiohttp import ClientTimeout
-
-    return {"requests_timeout": ClientTimeout(total=REQUEST, sock_connect=30, sock_read=SILENCE)}
-
-
-@contextlib.contextmanager
-def reading(url: str) -> Iterator[None]:
-    """Errors of a store become ReadFailed and name the file; that it is not there, or forbidden, stays an error of its
-    own kind. Errors of a local disk are left as they are."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, ReadFailed):
-        raise
-    except Exception as error:
-        if "://" not in url:
-            raise
-        if str(error).startswith("Forbidden"):
-            raise PermissionError(errno.EACCES, f"{url} may not be read: {error}") from error
-        raise ReadFailed(f"{url} could not be read: {_told(error)}") from error
-
-
-def _told(error: BaseException) -> str:
-    """What an error says; some of those of connections say nothing, those of what is not there only where it is not."""
-    return f"{'not found: ' * isinstance(error, FileNotFoundError)}{error}" or type(error).__name__
-
-
-def is_local(url: str) -> bool:
-    return isinstance(filesystem(url)[0], LocalFileSystem)
 
 
 def join(url: str, *parts: str) -> str:
@@ -225,126 +158,8 @@ def read_range(url: str, start: int, stop: int) -> bytes:
 def delete(url: str) -> None:
     """Remove a file; nothing happens when it is not there."""
     fs, path = filesystem(url)
-    with _named(url, verb="deleted"), contextlib.suppress(FileNotFoundError):
+    with writing(url, verb="deleted"), contextlib.suppress(FileNotFoundError):
         fs.rm_file(path)
-
-
-def replace_bytes(url: str, data: bytes) -> None:
-    """Write a small file whole, replacing the old one in one step. Raises WriteFailed."""
-    fs, path = filesystem(url)
-    with _named(url):
-        if not isinstance(fs, LocalFileSystem):
-            fs.pipe_file(path, data)
-            return
-        with _local_temporary(path) as temporary:
-            Path(temporary).write_bytes(data)
-            _sync(temporary)
-            os.replace(temporary, path)
-
-
-@contextlib.contextmanager
-def create(url: str) -> Iterator[str]:
-    """Yields a local path to write; on success the file appears at `url` whole, unless one is already there.
-
-    The first writer wins: two workers that write the same part both succeed and readers see one of them.
-    Locally by a hard link, on object stores by a put that asks for the object not to exist. Raises WriteFailed.
-    """
-    fs, path = filesystem(url)
-    if isinstance(fs, LocalFileSystem):
-        with _local_temporary(path) as temporary:
-            with _named(url, only=NOT_WRITTEN):
-                yield temporary
-            with _named(url), contextlib.suppress(FileExistsError):
-                _sync(temporary)
-                os.link(temporary, path)
-        return
-    with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
-        temporary = str(Path(folder) / "part")
-        with _named(f"{url} (first as {temporary})", only=NOT_WRITTEN):
-            yield temporary
-        with _named(url):
-            _put(fs, temporary, path)
-
-
-def _put(fs: fsspec.AbstractFileSystem, whole: str, path: str, *, tries: int = 2) -> None:
-    """Upload a file unless the object is there."""
-    try:
-        fs.put_file(whole, path, mode="create", **({"consistency": "md5"} if "gs" in _protocols(fs) else {}))
-    except Exception as error:
-        if _says_exists(error):
-            return
-        damaged = type(error).__name__ == "ChecksumError"
-        if damaged:
-            # What has arrived is not what was sent: a piece whose receipt was lost may be there twice.
-            fs.rm_file(path)
-        gone = isinstance(error, FileNotFoundError) or getattr(error, "code", None) == 410
-        if tries > 1 and (damaged or gone):
-            # An upload in pieces that the store has forgotten begins again; where it was done, the object is there.
-            return _put(fs, whole, path, tries=tries - 1)
-        _drop_half(fs, path, whole)
-        raise
-
-
-@contextlib.contextmanager
-def _named(url: str, *, only: Container[int] | None = None, verb: str = "written") -> Iterator[None]:
-    """Errors of the operating system or a store say which file they kept from being written.
-
-    only: the numbers of those that are meant, where other code runs inside.
-    """
-    try:
-        yield
-    except WriteFailed:
-        raise
-    except Exception as error:
-        # Not all errors of stores are OSErrors; where other code runs, those are its own.
-        if not isinstance(error, OSError) and (only is not None or "://" not in url):
-            raise
-        # NumPy says how much of an array it wrote, and not why: nothing but a write that failed does that.
-        short = "requested and" in str(error)
-        if only is not None and getattr(error, "errno", None) not in only and not short:
-            raise
-        raise WriteFailed(f"{url} could not be {verb}: {_told(error)}{' (is the disk full?)' * short}") from error
-
-
-def _says_exists(error: BaseException | None) -> bool:
-    """Whether a put failed because the object is there; clearing up after it may have failed as well."""
-    while error is not None and not isinstance(error, FileExistsError):
-        error = error.__context__
-    return error is not None
-
-
-def _drop_half(fs: fsspec.AbstractFileSystem, path: str, whole: str) -> None:
-    """Delete what a failed put left, if it is the beginning of the file `whole`; another writer's file is not.
-
-    Object stores show an object whole or not at all. Others may show half of one, which the next try would take for a
-    part that is there.
-    """
-    if _protocols(fs) & ATOMIC:
-        return
-    # What the put failed with is the news, not that this failed too.
-    with contextlib.suppress(Exception):
-        size = fs.info(path)["size"]
-        if size < os.path.getsize(whole):
-            with open(whole, "rb") as file:
-                if file.read(size) == fs.cat_file(path):
-                    fs.rm_file(path)
-
-
-@contextlib.contextmanager
-def _local_temporary(path: str) -> Iterator[str]:
-    with _named(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    temporary = f"{Path(path).parent}/.{Path(path).name}.{uuid.uuid4().hex}.tmp"
-    try:
-        yield temporary
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def _sync(path: str) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -366,8 +181,4 @@ def _in_one_request(fs: fsspec.AbstractFileSystem) -> dict[str, Any]:
 
     Parts are small and many, and there are other workers to use the network.
     """
-    return {"concurrency": 1} if "gs" in _protocols(fs) else {}
-
-
-def _protocols(fs: fsspec.AbstractFileSystem) -> set[str]:
-    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    return {"concurrency": 1} if "gs" in protocols(fs) else {}

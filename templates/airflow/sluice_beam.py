@@ -6,7 +6,9 @@ airflow dags trigger sluice_beam_d4 --conf '{"input": "s3://bucket/corpus", "run
 """
 
 from airflow.sdk import DAG
-from sluice_common import ANYWHERE, DEFAULTS, beam_params, beam_stage, chain_stages, curation, curation_params, recipes
+from sluice_common import recipes
+from sluice_params import ANYWHERE, beam_params, curation, curation_params
+from sluice_tasks import DEFAULTS, beam_stage, chain_stages
 
 for name, recipe in recipes().items():
     with DAG(

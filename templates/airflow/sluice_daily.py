@@ -13,22 +13,9 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, conf, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from sluice_common import (
-    ANYWHERE,
-    DEFAULTS,
-    ON_GCS,
-    beam_params,
-    beam_stage,
-    chain_stages,
-    dataflow_params,
-    dataflow_stage,
-    field_params,
-    given,
-    named_options,
-    setting,
-    stages_of,
-    storage_path,
-)
+from sluice_common import setting, stages_of, storage_path
+from sluice_params import ANYWHERE, ON_GCS, beam_params, dataflow_params, field_params, given, named_options
+from sluice_tasks import DEFAULTS, beam_stage, chain_stages, dataflow_stage
 
 
 def steps(base: str, days: list[str], threshold: float) -> list[dict[str, Any]]:

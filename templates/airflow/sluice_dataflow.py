@@ -5,16 +5,9 @@
 """
 
 from airflow.sdk import DAG
-from sluice_common import (
-    DEFAULTS,
-    ON_GCS,
-    chain_stages,
-    curation,
-    curation_params,
-    dataflow_params,
-    dataflow_stage,
-    recipes,
-)
+from sluice_common import recipes
+from sluice_params import ON_GCS, curation, curation_params, dataflow_params
+from sluice_tasks import DEFAULTS, chain_stages, dataflow_stage
 
 for name, recipe in recipes().items():
     with DAG(

@@ -37,9 +37,9 @@ def load() -> Any:
 
 def describe(_: Any) -> dict[str, Any]:
     bag = load()
-    import sluice_common
+    import sluice_params
 
-    found: dict[str, Any] = {"import_errors": bag.import_errors, "dags": {}, "options": _options(sluice_common)}
+    found: dict[str, Any] = {"import_errors": bag.import_errors, "dags": {}, "options": _options(sluice_params)}
     if "sluice_daily" in bag.dags:
         import sluice_daily
 
@@ -60,8 +60,8 @@ def describe(_: Any) -> dict[str, Any]:
     return found
 
 
-def _options(common: Any) -> list[str]:
-    return ["input", *common.OPTIONS, *common.MORE_OPTIONS]
+def _options(params: Any) -> list[str]:
+    return ["input", *params.OPTIONS, *params.MORE_OPTIONS]
 
 
 def validate(cases: list[Any]) -> list[str | None]:

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "templates" / "airflow"
+HELPERS = ("sluice_common.py", "sluice_params.py", "sluice_tasks.py", "sluice_launch.py")
 DRIVER = Path(__file__).with_name("drive.py")
 
 
@@ -36,7 +37,7 @@ class Airflow:
     def __init__(self, home: Path, settings: dict[str, str], file: str | None = None):
         self.home, self.python = home, airflow_python()
         dags = home / "dags" if file else DAGS
-        for name in ("sluice_common.py", file) if file else ():
+        for name in (*HELPERS, file) if file else ():
             dags.mkdir(exist_ok=True)
             (dags / name).symlink_to(DAGS / name)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}

@@ -13,7 +13,7 @@ from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationC
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from sluice.pipelines.main import main
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 from tests.pipelines.corpora import decisions, make_rows, run_d4, write_jsonl
 from tests.pipelines.dataflow_service import Service, dataflow_service
 
@@ -48,7 +48,7 @@ def test_a_run_in_a_bucket_is_done_by_jobs_that_are_staged_there(service, bucket
     source = write_jsonl(tmp_path / "in", make_rows(60), files=2)
     root = place()
     for name in ("shard-0.jsonl", "shard-1.jsonl"):
-        storage.replace_bytes(f"{root}/in/{name}", storage.read_bytes(f"{source}/{name}"))
+        committing.replace_bytes(f"{root}/in/{name}", storage.read_bytes(f"{source}/{name}"))
     dataflow = [
         "--runner=DataflowRunner",
         "--project=a-project",

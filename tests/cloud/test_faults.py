@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.transforms import reading, storage, streams
+from sluice.transforms import committing, filesystems, reading, storage, streams
 from sluice.transforms.inventory import plan_units
 from sluice.transforms.records import Fields
 from tests.cloud.proxy import CUT, DROP, EXISTS, FORBID, LOSE, REFUSE, SLOW_DOWN, STALL, Proxy, Request
@@ -19,7 +19,7 @@ LARGE = bytes(range(251)) * 26_000
 
 
 def put(url: str, data: bytes = CONTENT) -> None:
-    with storage.create(url) as path:
+    with committing.create(url) as path:
         Path(path).write_bytes(data)
 
 
@@ -46,7 +46,7 @@ READS: dict[str, tuple[str, Callable[[str], object], object]] = {
 }
 WRITES: dict[str, tuple[str, Callable[[str], object], bytes]] = {
     "create": ("put", put, CONTENT),
-    "replace": ("put", lambda url: storage.replace_bytes(url, CONTENT), CONTENT),
+    "replace": ("put", lambda url: committing.replace_bytes(url, CONTENT), CONTENT),
     "begin": ("start", lambda url: put(url, LARGE), LARGE),
     "chunk": ("chunk", lambda url: put(url, LARGE), LARGE),
     "last chunk": ("chunk", lambda url: put(url, LARGE), LARGE),
@@ -62,10 +62,10 @@ def impatient(store: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     defaults = list(GCSFileSystem._put_file.__defaults__)
     defaults[defaults.index(50 * 2**20)] = 2**20
     monkeypatch.setattr(GCSFileSystem._put_file, "__defaults__", tuple(defaults))
-    monkeypatch.setattr(storage, "SILENCE", 0.5)
-    storage._timeouts.cache_clear()
+    monkeypatch.setattr(filesystems, "SILENCE", 0.5)
+    filesystems._timeouts.cache_clear()
     yield
-    storage._timeouts.cache_clear()
+    filesystems._timeouts.cache_clear()
 
 
 def first(kind: str, fault: str, number: int = 1) -> Callable[[Request], str | None]:
@@ -106,7 +106,7 @@ def test_a_read_that_keeps_failing_names_the_file(name, fault, store, place):
     url = f"{place()}/object"
     put(url)
     store.reset(always(kind, fault))
-    with pytest.raises(storage.ReadFailed, match=f"{url.rpartition('/')[0]}.* could not be read: "):
+    with pytest.raises(filesystems.ReadFailed, match=f"{url.rpartition('/')[0]}.* could not be read: "):
         read(url)
     assert len(store.failed) >= 6
 
@@ -118,7 +118,7 @@ def test_a_write_that_keeps_failing_names_the_file_and_leaves_nothing(name, faul
     url = f"{place()}/object"
     last = {"chunk": 3, "last chunk": 7}.get(name, 1)
     store.reset(lambda request: fault if request.kind == kind and request.number >= last else None)
-    with pytest.raises(storage.WriteFailed, match=f"{url} could not be written: "):
+    with pytest.raises(filesystems.WriteFailed, match=f"{url} could not be written: "):
         write(url)
     assert len(store.failed) >= 6
     store.reset()
@@ -174,5 +174,5 @@ def test_a_store_that_fails_is_not_a_damaged_file(name, store, place, tmp_path):
     put(url, (tmp_path / name).read_bytes())
     (unit,) = plan_units([url])
     store.reset(lambda request: REFUSE if request.kind == "range" and request.number > 2 else None)
-    with pytest.raises(storage.ReadFailed, match=f"{url} could not be read: .*503"):
+    with pytest.raises(filesystems.ReadFailed, match=f"{url} could not be read: .*503"):
         list(reading.read_unit(unit, Fields(), on_unreadable="reject"))

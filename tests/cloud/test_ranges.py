@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.transforms import reading, storage
+from sluice.transforms import committing, reading, storage
 from sluice.transforms.inventory import plan_units
 from sluice.transforms.records import Fields
 
@@ -22,7 +22,7 @@ def table(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, i
     path = tmp_path_factory.mktemp("table") / "wide.parquet"
     columns = {"text": texts, "page": [rng.bytes(5000) for _ in range(ROWS)]}
     pq.write_table(pa.table(columns), path, row_group_size=ROWS // 4)
-    storage.replace_bytes(f"{bucket}/wide/wide.parquet", path.read_bytes())
+    committing.replace_bytes(f"{bucket}/wide/wide.parquet", path.read_bytes())
     return f"{bucket}/wide", path.stat().st_size
 
 
@@ -42,7 +42,7 @@ def test_of_a_parquet_file_the_wanted_columns_are_read(table, store):
 
 def test_of_lines_a_unit_reads_its_own_and_little_more(bucket, store):
     lines = b"".join(b'{"text": "line %d"}\n' % number for number in range(600_000))
-    storage.replace_bytes(f"{bucket}/lines/lines.jsonl", lines)
+    committing.replace_bytes(f"{bucket}/lines/lines.jsonl", lines)
     units = plan_units([f"{bucket}/lines"], unit_bytes=1 << 20)
     store.reset()
     found = [text for window in reading.read_unit(units[-1], Fields()) for text in window.texts or ()]

@@ -15,7 +15,7 @@ from sluice.pipelines.curate import prepare
 from sluice.pipelines.main import main
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.runner import StageFailed, run_stages
-from sluice.transforms import storage
+from sluice.transforms import committing, filesystems, storage
 from tests.cloud.proxy import CUT, DROP, LOSE, REFUSE, SLOW_DOWN, Request
 from tests.pipelines.corpora import decisions, make_rows, run_d4, write_jsonl
 
@@ -26,7 +26,7 @@ SEMDEDUP = {"recipe": "semdedup", "text": "none", "keep": None, "threshold": "0.
 def upload(folder: Path, url: str) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            storage.replace_bytes(f"{url}/{path.relative_to(folder)}", path.read_bytes())
+            committing.replace_bytes(f"{url}/{path.relative_to(folder)}", path.read_bytes())
     return url
 
 
@@ -36,7 +36,7 @@ def contents(run: Path | str) -> dict[str, bytes]:
     Keys and manifests follow from the inputs' etags, which no two stores have in common; so do the inventory and the
     list of the corpus' files.
     """
-    fs, root = storage.filesystem(str(run))
+    fs, root = filesystems.filesystem(str(run))
     files = {re.sub("-[0-9a-f]{10}", "", name[len(root) :].strip("/")): name for name in fs.find(root)}
     own = re.compile(r"inventory/|corpus/_parts/|.*\.(json|yaml)$")
     return {name: fs.cat_file(path) for name, path in files.items() if not own.match(name)}
@@ -122,7 +122,7 @@ def test_an_input_that_changes_between_two_stages_is_noticed(source, place):
     run, _ = prepare(recipe, f"{root}/run")
     run_stages(run, only="inventory")
     changed = f"{root}/in/lines/shard-0.jsonl"
-    storage.replace_bytes(changed, storage.read_bytes(changed).replace(b"text number 3", b"text number 4"))
+    committing.replace_bytes(changed, storage.read_bytes(changed).replace(b"text number 3", b"text number 4"))
     with pytest.raises(StageFailed, match=r"shard-0\.jsonl has changed or gone since the inventory was made"):
         run_stages(run, only="documents")
 
@@ -148,7 +148,7 @@ def test_a_store_that_fails_now_and_then_changes_nothing(remote, store, place, d
 
 def generations(run: str) -> dict[str, str]:
     """The generations of the manifests: numbers that Google's store gives to every write."""
-    fs, path = storage.filesystem(run)
+    fs, path = filesystems.filesystem(run)
     found = fs.find(path, detail=True)
     return {name: entry["generation"] for name, entry in found.items() if name.endswith("/manifest.json")}
 

@@ -18,7 +18,7 @@ import pytest
 from sluice.pipelines.curate import prepare
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.runner import StageFailed, run_stage
-from sluice.transforms import storage
+from sluice.transforms import committing, filesystems, storage
 from sluice.transforms.artifacts import find_manifest
 from tests.pipelines.corpora import decisions, fates, make_rows, run_d4, write_jsonl
 from tests.pipelines.flaky import FlakyFileSystem, StoreDown
@@ -294,14 +294,14 @@ def test_two_runs_at_once_in_one_store_both_end_right(source, deduplicated):
 
 
 def write(url: str) -> None:
-    with storage.create(url) as path:
+    with committing.create(url) as path:
         Path(path).write_bytes(b"whole content")
 
 
 def test_half_of_an_object_is_not_taken_for_a_whole_one():
     url = "flaky://halves/part"
     FlakyFileSystem.reset(lambda name, path, number: name == "put_file")
-    with pytest.raises(storage.WriteFailed, match="flaky://halves/part could not be written: 503"):
+    with pytest.raises(filesystems.WriteFailed, match="flaky://halves/part could not be written: 503"):
         write(url)
     assert FlakyFileSystem.failures and not storage.exists(url)
     FlakyFileSystem.reset()
@@ -317,7 +317,7 @@ def test_a_put_that_fails_leaves_the_object_of_another_writer(monkeypatch):
         raise StoreDown("503 Service Unavailable")
 
     monkeypatch.setattr(FlakyFileSystem, "put_file", beaten)
-    with pytest.raises(storage.WriteFailed):
+    with pytest.raises(filesystems.WriteFailed):
         write(url)
     assert storage.read_bytes(url) == b"another"
 

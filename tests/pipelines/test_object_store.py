@@ -2,7 +2,7 @@
 
 import uuid
 
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 from tests.pipelines.corpora import artifact, decisions, make_rows, run_d4, write_jsonl
 
 
@@ -10,7 +10,7 @@ def test_a_run_in_an_object_store_decides_the_same(tmp_path):
     source = write_jsonl(tmp_path / "in", make_rows(120))
     root = f"memory://runs-{uuid.uuid4().hex}"
     for name in ("shard-0.jsonl", "shard-1.jsonl", "shard-2.jsonl"):
-        storage.replace_bytes(f"{root}/in/{name}", storage.read_bytes(f"{source}/{name}"))
+        committing.replace_bytes(f"{root}/in/{name}", storage.read_bytes(f"{source}/{name}"))
     run_d4(source, tmp_path / "run")
     run_d4(f"{root}/in", f"{root}/run")
     run_d4(f"{root}/in", f"{root}/run")

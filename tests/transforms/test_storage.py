@@ -2,21 +2,21 @@
 
 import pytest
 
-from sluice.transforms import storage
+from sluice.transforms import committing, storage
 
 
 @pytest.mark.parametrize("root", ["local", "memory"])
 def test_the_first_writer_wins_and_both_succeed(root, tmp_path):
     url = f"{tmp_path}/part" if root == "local" else "memory://first-writer/part"
     for text in ("first", "second"):
-        with storage.create(url) as path, open(path, "w") as file:
+        with committing.create(url) as path, open(path, "w") as file:
             file.write(text)
     assert storage.read_bytes(url) == b"first"
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
     url = f"{tmp_path}/folder/part"
-    with pytest.raises(RuntimeError), storage.create(url) as path:
+    with pytest.raises(RuntimeError), committing.create(url) as path:
         open(path, "w").write("half")
         raise RuntimeError
     assert list((tmp_path / "folder").iterdir()) == []
@@ -24,8 +24,8 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
 def test_small_files_are_replaced_in_one_step(tmp_path):
     for url in (f"{tmp_path}/manifest.json", "memory://replace/manifest.json"):
-        storage.replace_bytes(url, b"one")
-        storage.replace_bytes(url, b"two")
+        committing.replace_bytes(url, b"one")
+        committing.replace_bytes(url, b"two")
         assert storage.read_bytes(url) == b"two"
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
@@ -55,6 +55,6 @@ def test_a_short_read_is_an_error(tmp_path):
 
 
 def test_a_local_copy_of_a_remote_file_has_its_content():
-    storage.replace_bytes("memory://copies/a", b"content")
+    committing.replace_bytes("memory://copies/a", b"content")
     with storage.local_copy("memory://copies/a") as path:
         assert open(path, "rb").read() == b"content"

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from sluice.transforms import storage, streams, validation
+from sluice.transforms import committing, storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.lines import Lines, lines, owned_lines
 from sluice.transforms.records import Fields, Span, Unit, Window
@@ -156,7 +156,7 @@ def export(
     """Copies the kept lines byte for byte into one file; returns its name and its number of documents."""
     url = stem + SUFFIXES[0] + streams.SUFFIXES[unit.compression]
     mask = KeepMask(keep, on_unreadable=on_unreadable)
-    with storage.create(url) as path, streams.open_write(path, unit.compression) as out:
+    with committing.create(url) as path, streams.open_write(path, unit.compression) as out:
         for span in unit.spans:
             with mask.tolerate():
                 for block in _blocks(span, unit.compression, max_document_bytes):

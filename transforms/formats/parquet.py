@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.transforms import storage, streams, validation
+from sluice.transforms import committing, filesystems, storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.records import Fields, Span, Unit, Window
 from sluice.transforms.validation import Batch, Dimension
@@ -65,7 +65,7 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
 def _opened(path: str) -> Iterator[pq.ParquetFile]:
     with contextlib.ExitStack() as stack:
         with _faults(path):
-            source: Any = path if storage.is_local(path) else stack.enter_context(storage.open_read(path))
+            source: Any = path if filesystems.is_local(path) else stack.enter_context(storage.open_read(path))
             file = pq.ParquetFile(source, buffer_size=_BUFFER)
         yield stack.enter_context(file)
 
@@ -250,7 +250,7 @@ def export(
                         if writer is not None:
                             writer.flush()
                         url = f"{stem}{f'-{len(names)}' if names else ''}{SUFFIXES[0]}"
-                        writer = _Writer(stack.enter_context(storage.create(url)), file.schema_arrow, stack)
+                        writer = _Writer(stack.enter_context(committing.create(url)), file.schema_arrow, stack)
                         names.append((url.rpartition("/")[2], 0))
                     writer.add(table.filter(pa.array(chosen)))
                     names[-1] = (names[-1][0], names[-1][1] + int(chosen.sum()))

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from sluice.transforms import storage, streams, validation
+from sluice.transforms import committing, storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.records import Fields, Span, Unit, Window
 from sluice.transforms.validation import Batch, Dimension
@@ -59,7 +59,7 @@ def export(
             continue
         relative = _inside(span.relative)
         with (
-            storage.create(storage.join(stem, relative)) as path,
+            committing.create(storage.join(stem, relative)) as path,
             storage.open_read(span.path) as source,
             open(path, "wb") as target,
         ):

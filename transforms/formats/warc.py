@@ -11,7 +11,7 @@ from typing import Any
 import zstandard
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
-from sluice.transforms import pages, storage, streams, validation
+from sluice.transforms import committing, pages, storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.records import Fields, Span, Unit, Window
 from sluice.transforms.validation import MISSING, Batch, Dimension
@@ -176,7 +176,7 @@ def export(
     wet = all(".wet" in span.relative.lower() for span in unit.spans)
     url = stem + (".warc.wet" if wet else ".warc") + streams.SUFFIXES[unit.compression]
     pack, outer = _packer(unit.compression)
-    with storage.create(url) as path, streams.open_write(path, outer) as out:
+    with committing.create(url) as path, streams.open_write(path, outer) as out:
         for span in unit.spans:
             with mask.tolerate():
                 archive = _Archive(span, unit.compression, hold=max_document_bytes)
