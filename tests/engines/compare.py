@@ -81,7 +81,7 @@ class Comparison:
             else:
                 fetch.job_server()
                 cluster = Cluster(servers).start()
-                flags = flink_flags(cluster, 2) + start_pool(servers)[1]
+                flags = flink_flags(cluster, 2) + start_pool(servers, shared=True)[1]
                 started = time.monotonic()
                 ends = lose_task_manager(servers, cluster, self.source, run, options, flags=flags, files=files)
         print(_told(ends), flush=True)

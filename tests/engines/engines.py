@@ -16,11 +16,16 @@ from tests.engines.processes import Server, Servers, free_port, listening
 Start = Callable[[Servers], list[str]]
 
 
-def start_pool(servers: Servers, *, processes: bool = True) -> tuple[Server, list[str]]:
-    """A worker pool, and the flags that name it; its workers are processes, one for each job, or threads of its own."""
+def start_pool(servers: Servers, *, processes: bool = True, shared: bool = False) -> tuple[Server, list[str]]:
+    """A worker pool, and the flags that name it; its workers are processes, one for each job, or threads of its own.
+
+    shared: several task managers may use it.
+    """
     port = free_port()
     beams = ["-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(port)]
     threads = [str(Path(__file__).with_name("thread_pool.py")), str(port)]
+    if shared:
+        beams = [str(Path(__file__).with_name("process_pool.py")), str(port)]
     pool = servers.start(
         f"workers-{port}",
         [sys.executable, *(beams if processes else threads)],
@@ -73,7 +78,7 @@ def _flink(parallelism: int) -> Start:
         # Asked for first: without it there is no need to start a cluster.
         fetch.job_server()
         cluster = Cluster(servers).start()
-        return flink_flags(cluster, parallelism) + start_pool(servers)[1]
+        return flink_flags(cluster, parallelism) + start_pool(servers, shared=True)[1]
 
     return start
 

@@ -73,7 +73,7 @@ def test_a_task_manager_killed_on_the_way_changes_nothing(source: str, expected:
             source,
             run,
             OPTIONS,
-            flags=flink_flags(cluster, 2) + start_pool(servers)[1],
+            flags=flink_flags(cluster, 2) + start_pool(servers, shared=True)[1],
             files=len(expected),
         )
     assert ends[-1].code == 0, ends
