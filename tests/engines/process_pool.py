@@ -1,8 +1,8 @@
 """A worker pool that several task managers of one machine can share: python tests/engines/process_pool.py PORT.
 
 Every task manager numbers its workers alike (1-1, 1-2, ...), and Beam's own pool knows a worker by that alone: one task
-manager that is done ends the workers of another, whose job then fails or waits for ever. Here workers end by themselves,
-when the task manager that they work for closes their connection.
+manager that is done ends the workers of another, whose job then fails or waits for ever. Here workers end by
+themselves, when the task manager that they work for closes their connection.
 """
 
 import sys
