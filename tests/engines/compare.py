@@ -92,6 +92,8 @@ def _told(ends: list[Ended]) -> str:
     """How submissions ended, counted."""
     if ends[-1].code != 0:
         raise RuntimeError(f"the last submission, which lost nothing, ended with {ends[-1].code}: {ends[-1].said}")
+    if len(ends) == 1:
+        return "  the submission that lost one ran to its end by itself"
     lost = ends[:-1]
     failed, waited = sum(end.code not in (0, None) for end in lost), sum(end.code is None for end in lost)
     went = f"{failed} failed and said so, {waited} had to be ended, {len(lost) - failed - waited} did not notice"
