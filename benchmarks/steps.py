@@ -33,7 +33,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "target": {"vector": "embedding", "sample": 10_000, "cut": {"ratio": 0.5}},
 }
 # Microseconds a document, at 200,000 documents of 384 dimensions and 60 words.
-BUDGETS: dict[str, float] = {}
+BUDGETS: dict[str, float] = {
+    "exact": 20,
+    "minhash": 150,
+    "quality": 200,
+    "length": 10,
+    "semdedup": 100,
+    "prototypes": 60,
+    "density": 100,
+    "scip": 60,
+    "score": 10,
+    "cap": 20,
+    "balance": 20,
+    "contamination": 200,
+    "target": 50,
+    "reference": 100,
+    "random": 10,
+}
 
 
 def make(path: str, items: str, documents: int, dimension: int) -> None:
