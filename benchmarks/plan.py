@@ -53,7 +53,7 @@ def make_texts(path: str, documents: int) -> None:
     write_sample_corpus(path, limit=documents)
 
 
-def forecast(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, sample: int) -> dict[str, Any]:
+def forecast(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, sample: int | None) -> dict[str, Any]:
     """The plan, and the seconds it took."""
     from sluice.pipelines.plan import plan
     from sluice.pipelines.plan_prices import read_prices
@@ -169,7 +169,7 @@ def _time_cells(forecast: dict[str, float], actual: float) -> tuple[str, str, st
     return shown, f"{actual:.1f}", f"{actual / max(forecast['likely'], 1e-9):.2f}"
 
 
-def compare(title: str, inputs: dict[str, Any], folder: Path, sample: int) -> str:
+def compare(title: str, inputs: dict[str, Any], folder: Path, sample: int | None) -> str:
     found, _ = measure.run("plan", "forecast", inputs=inputs, steps=None, sample=sample)
     ran = list(actual(inputs, str(folder / "run")))
     whole = compared(found["plan"], ran)
@@ -180,14 +180,14 @@ def compare(title: str, inputs: dict[str, Any], folder: Path, sample: int) -> st
     )
 
 
-def vectors_case(folder: Path, documents: int, dimension: int, sample: int) -> str:
+def vectors_case(folder: Path, documents: int, dimension: int, sample: int | None) -> str:
     corpus = folder / "corpus"
     measure.run("plan", "make_vectors", path=str(corpus), documents=documents, dimension=dimension)
     inputs = {"paths": [str(corpus)], "id": "id", "vector": "embedding", "text": None, "source": "source"}
     return compare(f"D4 over {documents:,} given vectors of {dimension}", inputs, folder, sample)
 
 
-def texts_case(folder: Path, documents: int, sample: int) -> str:
+def texts_case(folder: Path, documents: int, sample: int | None) -> str:
     corpus = folder / "corpus"
     measure.run("plan", "make_texts", path=str(corpus), documents=documents)
     inputs = {"paths": [str(corpus)], "id": "id"}
@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200_000, help="given vectors (default: 200000)")
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--texts", type=int, default=2000, help="docstrings (default: 2000)")
-    parser.add_argument("--sample", type=int, default=2000, help="documents that the plan looks at")
+    parser.add_argument("--sample", type=int, help="documents that the plan looks at (default: its own)")
     parser.add_argument("--quick", action="store_true", help="3,000 vectors of 32 dimensions")
     parser.add_argument(
         "--constants", action="store_true", help="measure every step, 20,000 documents of 384 dimensions"

@@ -30,15 +30,19 @@ from sluice.pipelines.printing import emit
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.stages import Run
 
-SAMPLE, LEAST, MOST_SAMPLED = 2000, 50, 200_000
+# Where no model runs, more documents cost little, and what each piece of a sample costs by itself weighs less.
+SAMPLE, SAMPLE_OF_GIVEN = 2000, 20_000
+LEAST, MOST_SAMPLED = 50, 200_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="DIR", help="run directory, for the command that is printed")
     add_options(parser)
     group = parser.add_argument_group("plan")
-    text = f"documents to look at, {LEAST} to {MOST_SAMPLED} (default: {SAMPLE})"
-    group.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=text)
+    text = (
+        f"documents to look at, {LEAST} to {MOST_SAMPLED} (default: {SAMPLE}, {SAMPLE_OF_GIVEN} if vectors are given)"
+    )
+    group.add_argument("--sample", type=int, metavar="N", help=text)
     text = "machines on Dataflow at most; processes on a machine of one's own (default: 1)"
     group.add_argument("--workers", type=int, default=1, metavar="N", help=text)
     text = "a machine of the price file: n2-standard-8, g2-standard-8, ... (default: here, this machine)"
@@ -62,7 +66,7 @@ class PrintPrices(argparse.Action):
 
 
 def run(args: argparse.Namespace, beam_args: Sequence[str] = ()) -> int:
-    if not LEAST <= args.sample <= MOST_SAMPLED:
+    if args.sample is not None and not LEAST <= args.sample <= MOST_SAMPLED:
         raise ValueError(f"--sample is from {LEAST} to {MOST_SAMPLED}, not {args.sample}")
     if not 1 <= args.workers <= 100_000:
         raise ValueError(f"--workers is from 1 to 100000, not {args.workers}")
@@ -86,7 +90,7 @@ def plan(
     prices: plan_prices.PriceFile,
     machine: str = plan_prices.HERE,
     workers: int = 1,
-    sample: int = SAMPLE,
+    sample: int | None = None,
     run: str | None = None,
 ) -> dict[str, Any]:
     """Everything that the command prints, but for its commands; ranges are {low, likely, high}.
@@ -99,7 +103,8 @@ def plan(
     units = planned.inputs.plan()
     constants, speed = load_constants(), measure_speed()
     row = speed.machine(prices.machine(machine), constants["loop_seconds"])
-    facts = find_facts(planned, units, records=sample, constants=constants, speed=speed)
+    default = SAMPLE if planned.fields.vector is None else SAMPLE_OF_GIVEN
+    facts = find_facts(planned, units, records=sample or default, constants=constants, speed=speed)
     fleets = make_fleets(prices, machine, row, workers)
     costs = cost_all(forecast_work(facts), fleets)
     found = Plan(facts, fleets, costs, largest_clusters(facts), units)
