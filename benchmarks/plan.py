@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import measure
-from scale import fill, stored
+from scale import fill, measure_next
 from short_documents import ITEMS
 
 KEEP = "0.5"
@@ -74,38 +74,8 @@ def recipe_of(inputs: dict[str, Any], steps: list[dict[str, Any]] | None) -> Any
 
 
 def next_stage(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, run: str) -> dict[str, Any] | None:
-    """Run the first stage that is not finished, the report after the last one; None when everything is there."""
-    import counting
-
-    from sluice.models import products
-    from sluice.pipelines.curate import prepare
-    from sluice.pipelines.report import make_report
-    from sluice.pipelines.runner import run_stage
-    from sluice.transforms import memory
-
-    # Loading libraries is no part of any stage.
-    products.default_engine()
-    found, _ = prepare(recipe_of(inputs, steps), run)
-    stage = next((stage for stage in found.stages() if not stage.finished), None)
-    if stage is None and (Path(run) / "report.json").exists():
-        return None
-    before = stored(run)
-    with counting.counted() as counts:
-        started, used = time.monotonic(), time.process_time()
-        if stage is None:
-            make_report(found, [])
-        else:
-            run_stage(stage, found)
-        seconds, core_seconds = time.monotonic() - started, time.process_time() - used
-    return {
-        "stage": "report" if stage is None else stage.name,
-        "units": found.units,
-        "memory": getattr(getattr(stage, "transform", None), "worker_memory", memory.PROCESS),
-        "seconds": seconds,
-        "core_seconds": core_seconds,
-        "shuffled_bytes": sum(one["bytes"] for one in counts.shuffled.values()),
-        "stored_bytes": stored(run) - before,
-    }
+    """measure_next of D4 at half, or of the steps given."""
+    return measure_next(recipe_of(inputs, steps), run)
 
 
 def all_stages(inputs: dict[str, Any], steps: list[dict[str, Any]], run: str) -> list[dict[str, Any]]:

@@ -62,18 +62,23 @@ def gemm(dimension: int) -> float:
 
 
 def next_stage(path: str, run: str, clusters: int) -> dict[str, Any] | None:
+    """measure_next of D4 over given vectors."""
+    from sluice.pipelines.options import build_recipe
+
+    options = {"text": "none", "id": "id", "vector": "embedding", "source": "source"}
+    return measure_next(build_recipe(inputs=(path,), recipe="d4", keep=KEEP, clusters=str(clusters), **options), run)
+
+
+def measure_next(recipe: Any, run: str) -> dict[str, Any] | None:
     """Run the first stage that is not finished, the report after the last one; None when everything is there."""
     import counting
 
     from sluice.models import products
     from sluice.pipelines.curate import prepare
-    from sluice.pipelines.options import build_recipe
     from sluice.pipelines.report import make_report
     from sluice.pipelines.runner import run_stage
     from sluice.transforms import memory
 
-    options = {"text": "none", "id": "id", "vector": "embedding", "source": "source"}
-    recipe = build_recipe(inputs=(path,), recipe="d4", keep=KEEP, clusters=str(clusters), **options)
     # Loading libraries is no part of any stage.
     products.default_engine()
     found, _ = prepare(recipe, run)

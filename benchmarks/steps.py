@@ -126,14 +126,17 @@ def main() -> None:
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         corpus, items, earlier = f"{folder}/corpus", f"{folder}/items.jsonl", f"{folder}/run-prototypes"
-        measure.run("steps", "make", path=corpus, items=items, documents=options.documents, dimension=options.dimension)
         inputs = {"paths": [corpus], "id": "id", "vector": "embedding", "source": "source", "tokens": "none"}
         places = {"benchmarks": items, "targets": items, "runs": earlier}
         names = options.steps or all_steps()
         if any("reference" in name for name in names) and "prototypes" not in names[:-1]:
             names = ["prototypes", *names]
-        for number, text in enumerate(names):
-            step = step_of(text, options.documents, places)
+        try:
+            steps = [step_of(text, options.documents, places) for text in names]
+        except ValueError as error:
+            parser.error(str(error))
+        measure.run("steps", "make", path=corpus, items=items, documents=options.documents, dimension=options.dimension)
+        for number, (text, step) in enumerate(zip(names, steps)):
             run = earlier if text == "prototypes" else f"{folder}/run-{number}"
             found, peak = measure.run("steps", "curate", inputs=inputs, step=step, run=run, beam_args=beam_args)
             rows.append(row(text if text in all_steps() else json.dumps(step), found, peak))

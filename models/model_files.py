@@ -53,7 +53,7 @@ def _from_hub(name: str, revision: str | None) -> str:
     except Exception as error:  # the hub's errors, the network's, those of its HTTP library
         try:
             return huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True)
-        except Exception:
+        except (OSError, ValueError):  # nothing of it was fetched before
             raise FileNotFoundError(
                 f"{name} is no directory here and could not be fetched from the Hugging Face hub "
                 f"({type(error).__name__}: {error}): download it elsewhere and name its directory"

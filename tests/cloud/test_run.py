@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sluice.pipelines.runner import StageFailed, run_stages
 from sluice.transforms import committing, filesystems, storage
 from tests.cloud.proxy import CUT, DROP, LOSE, REFUSE, SLOW_DOWN, Request
 from tests.pipelines.corpora import decisions, make_rows, run_d4, write_jsonl
+from tests.pipelines.running import twice_at_once
 
 D4 = {"unit_bytes": 20_000}
 SEMDEDUP = {"recipe": "semdedup", "text": "none", "keep": None, "threshold": "0.9"}
@@ -175,18 +175,6 @@ def test_a_store_that_fails_for_good_ends_the_stage_and_the_next_try_completes_i
 
 
 def test_two_runs_at_once_in_one_place_both_end_right(remote, place, deduplicated):
-    run, errors = place(), []
-
-    def curate() -> None:
-        try:
-            run_d4(remote, run, **SEMDEDUP)
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=curate) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    run = place()
+    twice_at_once(lambda: run_d4(remote, run, **SEMDEDUP))
     assert contents(run) == contents(deduplicated)

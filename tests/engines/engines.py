@@ -22,13 +22,13 @@ def start_pool(servers: Servers, *, processes: bool = True, shared: bool = False
     shared: several task managers may use it.
     """
     port = free_port()
-    beams = ["-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(port)]
-    threads = [str(Path(__file__).with_name("thread_pool.py")), str(port)]
-    if shared:
-        beams = [str(Path(__file__).with_name("process_pool.py")), str(port)]
+    command = ["-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(port)]
+    if shared or not processes:
+        own = str(Path(__file__).with_name("worker_pool.py"))
+        command = [own, "shared" if shared else "threads", str(port)]
     pool = servers.start(
         f"workers-{port}",
-        [sys.executable, *(beams if processes else threads)],
+        [sys.executable, *command],
         # Beam's pool starts its workers as plain `python`: one without Beam would be waited for for ever.
         env={"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
     )

@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from sluice.transforms import committing, filesystems, storage
 from sluice.transforms.artifacts import find_manifest
 from tests.pipelines.corpora import decisions, fates, make_rows, run_d4, write_jsonl
 from tests.pipelines.flaky import FlakyFileSystem, StoreDown
+from tests.pipelines.running import twice_at_once
 
 OPTIONS = {"unit_bytes": 15_000}
 SEMDEDUP = {"recipe": "semdedup", "text": "none", "keep": None, "threshold": "0.9"}
@@ -276,20 +276,8 @@ def test_a_store_that_fails_now_and_then_fails_stages_loudly_and_tries_add_up(ki
 
 
 def test_two_runs_at_once_in_one_store_both_end_right(source, deduplicated):
-    run, errors = "flaky://at-once/run", []
-
-    def curate() -> None:
-        try:
-            run_d4(source, run, **SEMDEDUP)
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=curate) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    run = "flaky://at-once/run"
+    twice_at_once(lambda: run_d4(source, run, **SEMDEDUP))
     assert decisions(run).equals(decisions(deduplicated))
 
 
