@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.transforms import formats, storage
 from sluice.transforms.records import Span, Unit
 
 PIECES, LEAST_BYTES, BYTES_EACH, MOST_FILES, MOST_BYTES = 16, 1 << 20, 4096, 64, 64 << 20
+# Of Parquet's, those beside plain and dictionaries that can be written again.
+ENCODINGS = ("BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY")
 # A file of plain text is one document, so half of it would be a wrong one.
 WHOLE = ("text",)
 
@@ -102,15 +106,32 @@ def _copy_rows(span: Span, target: str, rng: np.random.Generator, records: int) 
         if records < rows:
             groups, count = [groups[int(rng.integers(len(groups)))]], records
         copied = 0
-        codec = file.metadata.row_group(groups[0]).column(0).compression.lower()
-        with pq.ParquetWriter(target, file.schema_arrow, compression=_writable(codec)) as writer:
-            for batch in file.iter_batches(min(count, 4096), row_groups=groups, use_threads=False):
-                batch = batch.slice(0, count - copied)
-                writer.write_batch(batch)
-                copied += batch.num_rows
-                if copied >= count:
-                    break
+        kept = []
+        for batch in file.iter_batches(min(count, 4096), row_groups=groups, use_threads=False):
+            kept.append(batch.slice(0, count - copied))
+            copied += kept[-1].num_rows
+            if copied >= count:
+                break
+        table = pa.Table.from_batches(kept, file.schema_arrow)
+        pq.write_table(table, target, row_group_size=max(copied, 1), **_layout(file.metadata.row_group(groups[0])))
     return span.size * copied / rows
+
+
+def _layout(group: pq.RowGroupMetaData) -> dict[str, Any]:
+    """How the columns of a row group are compressed and encoded, which decides how long it takes to read them."""
+    columns = [group.column(i) for i in range(group.num_columns)]
+    plain = [one.path_in_schema for one in columns if not any("DICTIONARY" in name for name in one.encodings)]
+    encoded = {
+        one.path_in_schema: name
+        for one in columns
+        for name in ENCODINGS
+        if one.path_in_schema in plain and name in one.encodings
+    }
+    return {
+        "compression": {one.path_in_schema: _writable(one.compression.lower()) for one in columns},
+        "use_dictionary": [one.path_in_schema for one in columns if one.path_in_schema not in plain],
+        "column_encoding": encoded or None,
+    }
 
 
 def _writable(codec: str) -> str:

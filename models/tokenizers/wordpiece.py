@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,9 +90,6 @@ class WordPiece:
         special: Sequence[str] = SPECIAL,
         ends: tuple[str, str] = ("[CLS]", "[SEP]"),
     ) -> None:
-        import tensorflow as tf
-        import tensorflow_text
-
         self.rules = rules
         self.size = max(vocabulary.values()) + 1
         self.before, self.after = ([_id(vocabulary, token)] for token in ends)
@@ -101,9 +99,18 @@ class WordPiece:
         self._characters = Characters(rules)
         self._overlong = re.compile(rf"[^\s!-/:-@\[-`{{-~]{{{rules.longest_word + 1},}}")
         self._longest = rules.longest_word
-        self._trie = tensorflow_text.FastBertTokenizer(
-            _entries(vocabulary, self._special),
-            max_bytes_per_word=4 * rules.longest_word,  # characters are counted here, the trie counts bytes
+        _id(vocabulary, "[UNK]")
+        self._entries = _entries(vocabulary, self._special)
+
+    @cached_property
+    def _trie(self) -> Any:
+        """Made when the first text comes: a launcher that only names a tokenizer has no need of TensorFlow."""
+        import tensorflow as tf
+        import tensorflow_text
+
+        return tensorflow_text.FastBertTokenizer(
+            self._entries,
+            max_bytes_per_word=4 * self._longest,  # characters are counted here, the trie counts bytes
             token_out_type=tf.int32,
             unknown_token="[UNK]",
             lower_case_nfd_strip_accents=False,

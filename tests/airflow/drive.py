@@ -129,7 +129,8 @@ def run(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         date = datetime.fromisoformat(wanted["date"]).replace(tzinfo=UTC)
         fake = FakeDataflow(wanted.get("fail", {}), wanted.get("storage"))
         # What follows a failure is marked one task a round, with a second of rest in each.
-        with fake.patched(), mock.patch("time.sleep", lambda _, sleep=time.sleep: sleep(0.01)):
+        rest = mock.patch("time.sleep", lambda _, sleep=time.sleep: sleep(0.01))
+        with fake.patched(), read_once(), rest:
             ended: DagRun = dag.test(logical_date=date, run_conf=wanted["conf"])
         session = Session()
         instances = ended.get_task_instances(session=session)
@@ -144,6 +145,28 @@ def run(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         )
         session.close()
     return found
+
+
+_written: set[str] = set()
+
+
+@contextlib.contextmanager
+def read_once() -> Any:
+    """Airflow reads all DAGs and writes them into its database before each run; in one process they stay the same."""
+    from airflow.dag_processing import dagbag
+
+    write = dagbag.sync_bag_to_db
+
+    def write_once(bag: Any, bundle: str, version: Any) -> None:
+        if bundle not in _written:
+            write(bag, bundle, version)
+            _written.add(bundle)
+
+    with (
+        mock.patch.object(dagbag, "BundleDagBag", lambda **_: load()),
+        mock.patch.object(dagbag, "sync_bag_to_db", write_once),
+    ):
+        yield
 
 
 def _assets(session: Any, ended: Any) -> list[dict[str, Any]]:

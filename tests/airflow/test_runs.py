@@ -12,9 +12,9 @@ from sluice.pipelines.sample_corpus import write_sample_corpus
 from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.status import status
 from tests.airflow.environment import make_airflow
-from tests.airflow.warm import warm_python
 from tests.pipelines.corpora import corpus_rows, fates, kept_ids, make_rows, open_run, run_d4, write_jsonl
 from tests.pipelines.running import run_steps
+from tests.warm import warm_python
 
 DOCUMENTS = 60
 

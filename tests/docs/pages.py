@@ -1,10 +1,11 @@
 """The blocks of a page that a test runs, marked by comments that a reader does not see.
 
     <!-- run -->            the block below must succeed; `<!-- run: exit 1 -->`: its last command must end so
+    <!-- run: bash -->      the same, as one script, whose variables and functions the next such block has too
     <!-- before: COMMAND -->   the shell does this first, silently: what breaks the thing that the page is about
     <!-- shows -->          the block below is in what the run before it printed, line by line; ... stands for anything
 
-Commands of Sluice run in the test's process, others in bash.
+Commands of Sluice run in the test's process, others in bash, and so does all of a script.
 """
 
 import contextlib
@@ -15,9 +16,10 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from sluice.pipelines.main import main
 
@@ -39,16 +41,22 @@ class Block:
     text: str
 
 
-def blocks(page: Path) -> Iterator[Block]:
+def blocks(page: Path, instead: Mapping[str, str] = MappingProxyType({})) -> Iterator[Block]:
     """The marked blocks in order."""
-    for kind, option, language, text in MARK.findall(page.read_text()):
+    whole = page.read_text()
+    for old, new in instead.items():
+        whole = whole.replace(old, new)
+    for kind, option, language, text in MARK.findall(whole):
         yield Block(kind, option or None, language, text)
 
 
-def play(page: Path) -> int:
-    """Run a page in the current folder; returns how many blocks ran. Raises AssertionError naming the block."""
+def play(page: Path, instead: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Run a page in the current folder; returns how many blocks ran. Raises AssertionError naming the block.
+
+    instead: {what the page says: what is put in its place}, for names that are not this machine's.
+    """
     printed, ran = "", 0
-    for block in blocks(page):
+    for block in blocks(page, instead):
         if block.kind == "before":
             assert block.option, page
             subprocess.run(["bash", "-euc", block.option], check=True, timeout=60)
@@ -56,6 +64,9 @@ def play(page: Path) -> int:
             for line in filter(None, block.text.splitlines()):
                 pattern = ".*".join(re.escape(piece) for piece in line.strip().split("..."))
                 assert re.search(pattern, printed), f"{page.name}: not printed: {line}\n{printed}"
+        elif block.option == "bash":
+            printed = run_script(block.text)
+            ran += 1
         else:
             printed, code = run_python(block.text) if block.language == "python" else run_shell(block.text)
             expected = int((block.option or "exit 0").removeprefix("exit "))
@@ -90,11 +101,33 @@ def run_shell(text: str) -> tuple[str, int]:
     return whole, code
 
 
-def shell_lines(text: str) -> list[str]:
-    """The commands of a block, continuations joined."""
+def run_script(text: str) -> str:
+    """Everything a script printed, on both streams. Raises AssertionError with it where the script fails."""
+    state = Path(".shell").resolve()
+    state.touch()
+    script = f"set -euo pipefail -o allexport\n. {state}\n{shorter(text)}\n{{ export -p; declare -f; }} > {state}\n"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{text}\n{done.stdout}"
+    return done.stdout
+
+
+def shorter(text: str) -> str:
+    """The same, over a corpus of a size for tests."""
     for long, short in SMALLER:
         text = text.replace(long, short)
-    lines = text.replace("\\\n", " ").splitlines()
+    return text
+
+
+def shell_lines(text: str) -> list[str]:
+    """The commands of a block, continuations joined."""
+    lines = shorter(text).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

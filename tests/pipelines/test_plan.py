@@ -215,6 +215,24 @@ def test_a_sample_is_the_same_again_bounded_and_of_whole_records(tmp_path, monke
     assert corpus_bytes(units) == sum(file.stat().st_size for file in (tmp_path / "in").iterdir())
 
 
+def test_a_sample_of_parquet_is_compressed_and_encoded_as_the_corpus(tmp_path):
+    (tmp_path / "in").mkdir()
+    values = np.random.default_rng(0).random((3000, 8)).astype(np.float16)
+    table = pa.table({"id": [f"{n % 7}" for n in range(3000)], "n": range(3000), "vector": list(values)})
+    place = tmp_path / "in" / "a.parquet"
+    how: dict[str, Any] = {"compression": {"id": "zstd", "n": "snappy", "vector.list.element": "none"}}
+    how |= {"use_dictionary": ["id"], "column_encoding": {"n": "DELTA_BINARY_PACKED"}}
+    pq.write_table(table, place, **how)
+    sample = copy_sample(plan_units([str(place)]), str(tmp_path), seed=0, records=160)
+    original = pq.ParquetFile(place).metadata.row_group(0)
+    found = pq.ParquetFile(sample.pieces[0].unit.spans[0].path)
+    copy = found.metadata.row_group(0)
+    assert found.read().schema == table.schema and found.metadata.num_row_groups == 1
+    for column in range(3):
+        before, after = original.column(column), copy.column(column)
+        assert (before.compression, set(before.encodings)) == (after.compression, set(after.encodings))
+
+
 def test_a_model_is_timed_on_the_sample(tmp_path):
     rows = [{"id": str(n), "text": f"the {n} fox and the lazy dog " * (n % 7 + 1)} for n in range(80)]
     source = write_jsonl(tmp_path / "in", rows)

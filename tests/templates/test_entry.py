@@ -81,6 +81,26 @@ def test_a_launcher_starts_the_entry_as_a_process_with_text_for_everything(sourc
     assert (tmp_path / "run" / "inventory" / "manifest.json").exists()
 
 
+LAUNCH = """
+import sys
+from sluice.pipelines.template import main
+assert main(["--stage=01-exact/scores", "--run=" + sys.argv[1]]) == 0
+print([name for name in ("tensorflow", "jax", "scann") if name in sys.modules])
+"""
+
+
+def test_a_stage_that_runs_no_model_loads_no_library_for_models(tmp_path):
+    rows = [{"id": str(number), "text": f"text {number}"} for number in range(20)]
+    source = write_jsonl(tmp_path / "in", rows)
+    model = f"--model={ROOT}/tests/data/bert"
+    options = [f"--input={source}", "--id=id", model]
+    assert main(["--stage=inventory", f"--run={tmp_path}/run", *options]) == 0
+    for name in ("documents", "01-exact/copies"):
+        assert main([f"--stage={name}", f"--run={tmp_path}/run"]) == 0
+    done = subprocess.run([sys.executable, "-c", LAUNCH, f"{tmp_path}/run"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
 def test_underscores_and_dashes_are_the_same(source, tmp_path):
     for mark in ("_", "-"):
         args = [f"--keep{mark}tokens=40", f"--max{mark}reject{mark}share=0.5", TOKENS, "--recipe=random"]

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ sys.exit(int(server.recv(16) or b"70"))
 
 @contextlib.contextmanager
 def warm_python(folder: Path) -> Iterator[str]:
-    """A script in `folder` that runs `-c CODE` or `FILE ARGUMENTS` as this interpreter would; gone at the end."""
+    """A script in `folder` that takes `-c CODE`, `-m MODULE` or `FILE` with arguments; it works until the end."""
     address, script = str(folder / "warm"), folder / "python"
     script.write_text(CLIENT.format(python=sys.executable, address=address))
     script.chmod(0o755)
@@ -60,6 +61,8 @@ def serve(address: str) -> None:
                 for number, stream in enumerate(streams, start=1):
                     os.dup2(stream, number)
                 code = run(json.loads(arguments))
+            except Exception:
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -69,13 +72,18 @@ def serve(address: str) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of `-c CODE` or of FILE with arguments."""
+    """The exit code of an interpreter with these arguments."""
     try:
-        with tempfile.NamedTemporaryFile("w", suffix=".py") as code:
-            if arguments[0] == "-c":
+        if arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        elif arguments[0] == "-c":
+            with tempfile.NamedTemporaryFile("w", suffix=".py") as code:
                 code.write(arguments[1])
                 code.flush()
-                arguments = [code.name]
+                sys.argv = ["-c", *arguments[2:]]
+                runpy.run_path(code.name, run_name="__main__")
+        else:
             sys.argv = arguments
             runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as ended:
