@@ -67,6 +67,7 @@ test: $(STAMP) airflow
 engines: $(STAMP)
 	$(BIN)/python -m tests.engines.fetch
 	$(BIN)/python -m tests.engines.compare --documents 3000
+	$(BIN)/python -m pytest -m engines tests/engines/test_page.py
 
 image-lock: $(STAMP)
 	UV=$(BIN)/uv templates/containers/lock.sh

@@ -96,7 +96,7 @@ class StaticEmbedder:
     def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
         """int32 ids of each text whose rows are averaged: cut at max_tokens, then without unknown ones."""
         found: list[np.ndarray] = []
-        for ids, ends, _ in by_batches(self._tokens, self._cut(texts)):
+        for ids, ends, _ in by_batches(self._tokens, self._cut(texts), characters=words.CHARACTERS):
             found += np.split(ids, ends[:-1])
         return found
 
@@ -122,7 +122,7 @@ class StaticEmbedder:
         valid = np.zeros(len(texts), bool)
         found = np.zeros(len(texts), np.int64)
         start = 0
-        for block in by_batches(self._block, self._cut(texts)):
+        for block in by_batches(self._block, self._cut(texts), characters=words.CHARACTERS):
             stop = start + len(block[0])
             vectors[start:stop], valid[start:stop], found[start:stop] = block[:3]
             self.counters.tokens += block[3]

@@ -26,7 +26,7 @@ class LongestMatch:
         found: list[int] = []
         start, (entries, longest) = 0, self._entries[0]
         while start < len(word):
-            for end in range(min(len(word), start + longest.get(word[start : start + 2], 1)), start, -1):
+            for end in range(min(len(word), start + longest.get(word[start : start + 3], 2)), start, -1):
                 number = entries.get(word[start:end])
                 if number is not None:
                     break
@@ -39,43 +39,54 @@ class LongestMatch:
     def cut_all(self, buffer: Buffer, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(ids int32, counts int64 [n]): as `cut` does, all words' ids in a row; of words without zero bytes."""
         at, left = starts.copy(), lengths.copy()
-        alone = lengths > self._longest_word  # words for `cut`: those of other than ASCII characters get stuck
+        alone = lengths > self._longest_word  # words for `cut`, which counts characters
+        none = np.zeros(len(starts), bool)
         entries, active = self._sorted[0], np.flatnonzero(~alone)
         owners, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
         while len(active) > _FEW:
             ids, sizes = entries.longest(buffer.keys(at[active], left[active]))
             owners.append(active)
             found.append(ids)
-            alone[active[(sizes == 0) | (ids == _LONGER)]] = True
+            none[active[sizes == 0]] = True
+            alone[active[ids == _LONGER]] = True
             at[active] += sizes
             left[active] -= sizes
-            entries, active = self._sorted[1], active[~alone[active] & (left[active] > 0)]
+            entries, active = self._sorted[1], active[~(alone | none)[active] & (left[active] > 0)]
         alone[active] = True
+        words = buffer.words(starts[alone], lengths[alone])
+        known = {word: self.cut(word.decode()) for word in set(words)}
+        cut = [known[word] for word in words]
         owner, ids = np.concatenate(owners), np.concatenate(found)
-        regular = ~alone[owner]
-        cut = [self.cut(word.decode()) for word in buffer.words(starts[alone], lengths[alone])]
-        owner = np.concatenate([owner[regular], np.repeat(np.flatnonzero(alone), list(map(len, cut)))])
-        ids = np.concatenate([ids[regular], np.array([i for word in cut for i in word], np.int32)])
+        regular = ~(alone | none)[owner]
+        unknown = np.flatnonzero(none)
+        owner = np.concatenate([owner[regular], unknown, np.repeat(np.flatnonzero(alone), list(map(len, cut)))])
+        ids = np.concatenate(
+            [
+                ids[regular],
+                np.full(len(unknown), self._unknown, np.int32),
+                np.array([i for word in cut for i in word], np.int32),
+            ]
+        )
         return ids[np.argsort(owner, kind="stable")], np.bincount(owner, minlength=len(starts))
 
 
 def _longest(entries: Iterable[str]) -> dict[str, int]:
-    """How long the entries are that start with two characters, at most."""
+    """How long the entries are that start with three characters, at most."""
     found: dict[str, int] = {}
     for entry in entries:
-        found[entry[:2]] = max(len(entry), found.get(entry[:2], 1))
+        found[entry[:3]] = max(len(entry), found.get(entry[:3], 2))
     return found
 
 
 class _Sorted:
-    """The ASCII entries of a vocabulary in the order of their bytes; of long ones the first LONGEST bytes.
+    """The entries of a vocabulary in the order of their bytes; of long ones the first LONGEST bytes.
 
     An entry that starts a word sorts before the word, and all between the two start with that entry too. So the longest
     such entry is the word's predecessor, or what starts that within the bytes that it shares with the word.
     """
 
     def __init__(self, entries: Mapping[str, int]) -> None:
-        usable = {word.encode(): i for word, i in entries.items() if word.isascii() and "\0" not in word}
+        usable = {word.encode(): i for word, i in entries.items() if "\0" not in word}
         ids = {word: i for word, i in usable.items() if 0 < len(word) <= LONGEST}
         ids |= {word[:LONGEST]: _LONGER for word in usable if len(word) > LONGEST}
         words = [b"", *sorted(ids)]

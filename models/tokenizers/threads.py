@@ -16,19 +16,21 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="tokenize")
 
 
-def by_batches(function: Callable[[list[str]], Result], texts: Iterable[str]) -> Iterator[Result]:
+def by_batches(
+    function: Callable[[list[str]], Result], texts: Iterable[str], *, characters: int = CHARACTERS_PER_CALL
+) -> Iterator[Result]:
     """function(consecutive texts) of all texts, in order, computed on all cores."""
-    yield from _pool().map(function, batches(texts))
+    yield from _pool().map(function, batches(texts, characters))
 
 
-def batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Consecutive texts, about CHARACTERS_PER_CALL together."""
+def batches(texts: Iterable[str], characters: int = CHARACTERS_PER_CALL) -> Iterator[list[str]]:
+    """Consecutive texts, about so many characters together."""
     batch: list[str] = []
     size = 0
     for text in texts:
         batch.append(text)
         size += len(text)
-        if size >= CHARACTERS_PER_CALL:
+        if size >= characters:
             yield batch
             batch, size = [], 0
     if batch:

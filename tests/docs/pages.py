@@ -3,6 +3,8 @@
     <!-- run -->            the block below must succeed; `<!-- run: exit 1 -->`: its last command must end so
     <!-- run: bash -->      the same, as one script, whose variables and functions the next such block has too
     <!-- before: COMMAND -->   the shell does this first, silently: what breaks the thing that the page is about
+    <!-- writes: FILE -->   the block below is added to a file
+    <!-- starts: PORT -->   the block below goes on; what is after it waits until something listens there
     <!-- shows -->          the block below is in what the run before it printed, line by line; ... stands for anything
 
 Commands of Sluice run in the test's process, others in bash, and so does all of a script.
@@ -16,14 +18,14 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from sluice.pipelines.main import main
 
-MARK = re.compile(r"<!-- (run|before|shows)(?:: (.*?))? -->\n(?:```(\w*)\n(.*?)```)?", re.DOTALL)
+MARK = re.compile(r"<!-- (run|before|writes|starts|shows)(?:: (.*?))? -->\n(?:```(\w*)\n(.*?)```)?", re.DOTALL)
 ROOT = Path(__file__).parents[2]
 # A corpus and a model of a size for tests; what a page says stays as it is.
 SMALLER = (("--documents 2000", "--documents 90"),)
@@ -33,7 +35,7 @@ SHELL = re.compile(r"[|;&<>$`]")
 
 @dataclass(frozen=True)
 class Block:
-    """kind: run, before or shows; option: what its mark says besides; language of the fence, and its text."""
+    """kind: the mark; option: what its mark says besides; language of the fence, and its text."""
 
     kind: str
     option: str | None
@@ -50,16 +52,27 @@ def blocks(page: Path, instead: Mapping[str, str] = MappingProxyType({})) -> Ite
         yield Block(kind, option or None, language, text)
 
 
-def play(page: Path, instead: Mapping[str, str] = MappingProxyType({})) -> int:
+def play(
+    page: Path, instead: Mapping[str, str] = MappingProxyType({}), *, start: Callable[[str, int], None] | None = None
+) -> int:
     """Run a page in the current folder; returns how many blocks ran. Raises AssertionError naming the block.
 
-    instead: {what the page says: what is put in its place}, for names that are not this machine's.
+    instead: {what the page says: what is put in its place}, for names that are not this machine's; start: begins a
+    command that goes on, and returns when its port answers.
     """
     printed, ran = "", 0
     for block in blocks(page, instead):
         if block.kind == "before":
             assert block.option, page
             subprocess.run(["bash", "-euc", block.option], check=True, timeout=60)
+        elif block.kind == "writes":
+            assert block.option, page
+            with open(block.option, "a") as file:
+                file.write(block.text)
+        elif block.kind == "starts":
+            assert block.option and start, page
+            start(block.text, int(block.option))
+            ran += 1
         elif block.kind == "shows":
             for line in filter(None, block.text.splitlines()):
                 pattern = ".*".join(re.escape(piece) for piece in line.strip().split("..."))

@@ -5,6 +5,7 @@
     engine              given by                    otherwise fetched by
     Prism               SLUICE_PRISM                go install, of Beam's Go module
     Flink               SLUICE_FLINK_LIB            pip download, of the package apache-flink-libraries
+                        SLUICE_FLINK_TOOLS          (bash-java-utils.jar; else in bin, beside lib)
     Beam's job server   SLUICE_FLINK_JOB_SERVER     mvn dependency:get, of its jar; or mvn package (job_server/pom.xml)
 
 Tests only look: they skip what is not there, and never wait for a network.
@@ -26,6 +27,8 @@ BEAM = version("apache-beam")
 FLINK = CACHE / "flink"
 # What a session cluster runs from; the rest of the wheel is Flink's tables and SQL, which no Beam job uses.
 FLINK_JARS = ("flink-dist-", "log4j-")
+# What Flink's scripts ask for the memory of a process; the scripts themselves are not in the package.
+TOOLS = "bash-java-utils.jar"
 
 
 class Pair(NamedTuple):
@@ -56,6 +59,11 @@ def prism() -> Path:
 def flink_jars() -> list[Path]:
     """The jars that Flink's job manager and task managers run from. Raises Missing."""
     return sorted(_find("SLUICE_FLINK_LIB", FLINK / "lib").glob("*.jar"))
+
+
+def flink_tools() -> Path:
+    """The jar that tells the memory of Flink's processes. Raises Missing."""
+    return _find("SLUICE_FLINK_TOOLS", flink_jars()[0].parents[1] / "bin" / TOOLS)
 
 
 def job_server() -> Path:
@@ -104,8 +112,9 @@ def fetch_flink() -> None:
 
 
 def get_cluster(flink: str, folder: Path) -> None:
-    """Take a cluster's jars, into folder/lib, out of the package that carries a whole Flink distribution."""
+    """Take a cluster's jars, into folder/lib and folder/bin, out of the package that carries most of a distribution."""
     (folder / "lib").mkdir()
+    (folder / "bin").mkdir()
     with tempfile.TemporaryDirectory(dir=folder) as place:
         pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", place)
         _run(*pip, f"apache-flink-libraries=={flink}")
@@ -114,6 +123,8 @@ def get_cluster(flink: str, folder: Path) -> None:
         for jar in Path(place).glob("*/**/lib/*.jar"):
             if jar.name.startswith(FLINK_JARS):
                 jar.rename(folder / "lib" / jar.name)
+        for jar in Path(place).glob(f"*/**/bin/{TOOLS}"):
+            jar.rename(folder / "bin" / TOOLS)
 
 
 def build_job_server(pair: Pair, folder: Path) -> None:
