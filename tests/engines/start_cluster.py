@@ -1,7 +1,7 @@
 """What Flink's bin/start-cluster.sh does, which the package of its jars lacks: python start_cluster.py FLINK
 
-Starts a job manager and a task manager by FLINK/conf/config.yaml, with the memory that Flink's own tool makes of it, and
-returns; their process ids are in FLINK/pids, their output in FLINK/log.
+Starts a job manager and a task manager by FLINK/conf/config.yaml, with the memory that Flink's own tool makes of it,
+and returns; their process ids are in FLINK/pids, their output in FLINK/log.
 """
 
 import subprocess
