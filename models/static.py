@@ -7,7 +7,6 @@ max_tokens times the median token's characters and then at max_tokens, unknown t
 `sluice distill` makes such a directory out of any other embedder (models/distill.py).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sluice.models import checkpoints, tensors
+from sluice.models import checkpoints, tensors, token_table
 from sluice.models.embedder import Embedded
 from sluice.models.embedder_config import Counters, EmbedderConfig
 from sluice.models.tokenizers import chosen, words
@@ -56,18 +55,18 @@ class StaticEmbedder:
             raise FileNotFoundError(f"{directory} has no tokenizer: looked for tokenizer.json")
         self._tokenizer_module: ModuleType = chosen.kind(directory)
         self._tokenizer = self._tokenizer_module.load(directory)
-        vocabulary, self._unknown = _vocabulary(Path(directory) / "tokenizer.json")
+        vocabulary, self._unknown = token_table.read_vocabulary(Path(directory) / "tokenizer.json")
         self._most_characters = self._max_tokens * int(np.median([len(token) for token in vocabulary]))
         stored = tensors.open_tensors(directory)
-        width = _width(directory, stored, vocabulary)
+        width = token_table.width_of(directory, stored, vocabulary)
         if config.dimensions is not None and config.dimensions > width:
             raise ValueError(f"dimensions {config.dimensions}: the model's vectors have {width}")
         self.dimension: int = config.dimensions or width
         self._table: np.ndarray | None = None
         if weights:
             ids = max(vocabulary.values()) + 1
-            self._table = np.ascontiguousarray(_read(directory, stored, ids)[:, : self.dimension])
-            self._nothing = _of_nothing(self._table)
+            self._table = np.ascontiguousarray(token_table.read_rows(directory, stored, ids)[:, : self.dimension])
+            self._nothing = token_table.row_of_nothing(self._table)
         self.counters = Counters()
 
     @property
@@ -209,52 +208,3 @@ class StaticEmbedder:
         valid = norms > 0
         sums /= np.where(valid, norms, 1)[:, None]
         return sums, valid
-
-
-def _vocabulary(path: Path) -> tuple[dict[str, int], int | None]:
-    """Ids of all tokens of a tokenizer.json, added ones too, and the id of the unknown one."""
-    from tokenizers import Tokenizer
-
-    vocabulary: dict[str, int] = Tokenizer.from_file(str(path)).get_vocab()
-    model = json.loads(path.read_text(encoding="utf-8"))["model"]
-    return vocabulary, vocabulary.get(model.get("unk_token")) if "unk_token" in model else model.get("unk_id")
-
-
-def _width(directory: str, stored: dict[str, tensors.Tensor], vocabulary: dict[str, int]) -> int:
-    """How long the rows are. Raises ValueError for tensors that are missing, not known, or do not fit each other."""
-    if "embeddings" not in stored or stored.keys() - {"embeddings", "weights", "mapping"}:
-        found = ", ".join(sorted(stored))
-        raise ValueError(f"{directory} holds {found}: a token table has embeddings, and may have weights and mapping")
-    shape, ids = stored["embeddings"].shape, max(vocabulary.values()) + 1
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"{directory}: embeddings is {shape}, not rows of numbers")
-    if "mapping" not in stored and (shape[0] != len(vocabulary) or ids > shape[0]):
-        raise ValueError(
-            f"{directory}: {shape[0]} rows of embeddings for {len(vocabulary)} tokens with ids below {ids}"
-        )
-    for name in ("weights", "mapping"):
-        if name in stored and (len(stored[name].shape) != 1 or stored[name].shape[0] < ids):
-            raise ValueError(f"{directory}: {name} is {stored[name].shape} for token ids below {ids}")
-    return shape[1]
-
-
-def _read(directory: str, stored: dict[str, tensors.Tensor], ids: int) -> np.ndarray:
-    """float32 [ids, d]: what each token adds to a text. Raises ValueError for rows that are not there or not finite."""
-    table = stored["embeddings"].read().astype(np.float32)
-    if "mapping" in stored:
-        mapping = stored["mapping"].read()
-        if mapping.dtype.kind not in "iu" or mapping.min() < 0 or mapping.max() >= len(table):
-            raise ValueError(f"{directory}: mapping names rows that embeddings does not have")
-        table = table[mapping]
-    table = table[:ids]
-    if "weights" in stored:
-        table = table * stored["weights"].read()[:ids, None].astype(np.float32)
-    if len(bad := np.flatnonzero(~np.isfinite(table).all(axis=1))):
-        raise ValueError(f"{directory}: {len(bad)} tokens have rows that are not finite, the first: {bad[0]}")
-    return table
-
-
-def _of_nothing(table: np.ndarray) -> np.ndarray:
-    """float32 [d], not zero: what stands for a text without known tokens."""
-    mean = table.mean(axis=0, dtype=np.float64)
-    return (mean if mean.any() else np.eye(1, table.shape[1])[0]).astype(np.float32)

@@ -1,7 +1,5 @@
 """Documents that hold benchmark items, word for word or in other words; what is found is counted for every item."""
 
-import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,61 +7,27 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from sluice.models.hashing import seeded
 from sluice.models.matches import above, best_match
 from sluice.models.parallel import parallel
-from sluice.models.shared_words import Index
-from sluice.models.vectors import COARSE, coarse
 from sluice.transforms import progress, reading
-from sluice.transforms.artifacts import Artifact, Part, merge_stats
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.findings import Finding, Search, SendFindings, WriteFound, add_findings
 from sluice.transforms.items import item_vectors
 from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Unit
 from sluice.transforms.scores import NEVER
 from sluice.transforms.simple_scores import WriteScores
-from sluice.transforms.stages import Commit, ReadUnits, Start, WriteUnit, report
+from sluice.transforms.stages import Commit, ReadUnits, Start, WriteUnit
 from sluice.transforms.survivors import fixed_bytes, survivors
 
 LIST = pa.list_(pa.uint32())
 # nearest: the item with the largest dot product; overlaps and similar: all items that a document shares an n-gram with,
 # and those whose product is above the limit.
 MATCHES = pa.schema([("dot", pa.int32()), ("nearest", pa.uint32()), ("overlaps", LIST), ("similar", LIST)])
-FOUND = pa.schema(
-    [
-        ("benchmark", pa.string()),
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("too_short", pa.bool_()),
-        ("overlapping", pa.int64()),
-        ("similar", pa.int64()),
-        ("examples", pa.list_(pa.string())),
-    ]
-)
 WINDOW_ROWS = 8192
 ROWS = 1024
-EXAMPLES = 3
-HEAD = 200
 # What a document scores that shares an n-gram with an item, as a cosine: above any.
 OVERLAP = 2
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is looked for. ngram None: no shared words; limit None: no similarity, else a dot product at `scale`."""
-
-    ngram: int | None
-    shortest: int
-    limit: int | None
-    scale: int = COARSE
-
-    def points(self, vectors: np.ndarray) -> np.ndarray:
-        return coarse(vectors) if self.scale == COARSE else vectors.astype(np.float64)
-
-    def index(self, items: Artifact) -> Index | None:
-        if self.ngram is None:
-            return None
-        texts = [text or "" for text in items.read(0, ["text"])["text"].to_pylist()]
-        return Index(texts, n=self.ngram, shortest=self.shortest)
 
 
 class WriteMatches(WriteUnit):
@@ -146,85 +110,6 @@ class WriteMatches(WriteUnit):
                     for row, item in zip(pairs[0].tolist(), pairs[1].tolist()):
                         similar.setdefault(int(at[row]), []).append(item)
             start += len(batch)
-
-
-Finding = tuple[int, tuple[int, int, tuple[tuple[int, str], ...]]]
-
-
-class SendFindings(beam.DoFn):
-    """Part of matches/ -> (item, (overlapping, similar, examples)) for the items that a unit's documents match."""
-
-    def __init__(self, matches: Artifact, documents: Artifact, seed: int):
-        self.matches, self.documents, self.seed = matches, documents, seed
-
-    def process(self, part: Part) -> Iterator[Finding]:
-        # The manifest is not there yet: the part is read by its name.
-        from pyarrow import parquet
-
-        from sluice.transforms import storage
-
-        with storage.local_copy(self.matches.path(part.unit)) as path:
-            table = parquet.read_table(path, columns=["overlaps", "similar"], partitioning=None)
-        documents = self.documents.read(part.unit, ["id", "id_hash"])
-        ticket = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "examples")
-        counts: dict[int, list[int]] = {}
-        members: dict[int, set[int]] = {}
-        for kind, name in enumerate(table.column_names):
-            column = table[name].combine_chunks()
-            lists = np.diff(column.offsets.to_numpy())
-            for place, item in zip(np.repeat(np.arange(len(table)), lists).tolist(), column.flatten().to_pylist()):
-                counts.setdefault(item, [0, 0])[kind] += 1
-                members.setdefault(item, set()).add(place)
-        for item, (overlapping, similar) in counts.items():
-            first = sorted(members[item], key=lambda place: (int(ticket[place]), place))[:EXAMPLES]
-            examples = tuple((int(ticket[place]), documents["id"][place].as_py()) for place in first)
-            yield item, (overlapping, similar, examples)
-
-
-def add_findings(findings: Iterable[tuple[int, int, tuple]]) -> tuple[int, int, tuple]:
-    """Sums, and the first EXAMPLES documents by ticket."""
-    overlapping = similar = 0
-    examples: list[tuple[int, str]] = []
-    for one in findings:
-        overlapping, similar = overlapping + one[0], similar + one[1]
-        examples = sorted([*examples, *one[2]])[:EXAMPLES]
-    return overlapping, similar, tuple(examples)
-
-
-class WriteFound(beam.DoFn):
-    """All findings -> the one part of found/, a row for every item, and totals for each benchmark."""
-
-    def __init__(self, target: Artifact, items: Artifact, search: Search):
-        self.target, self.items, self.search = target, items, search
-
-    def process(self, items: Artifact, findings: dict[int, tuple[int, int, tuple]]) -> Iterator[Part]:
-        started = time.monotonic()
-        table = items.read(0, ["benchmark", "id", "text"])
-        index = self.search.index(items)
-        skipped = set(index.skipped) if index is not None else set()
-        rows = []
-        totals: dict[str, dict[str, int]] = {}
-        for number, row in enumerate(table.to_pylist()):
-            overlapping, similar, examples = findings.get(number, (0, 0, ()))
-            rows.append(
-                row
-                | {
-                    "text": None if row["text"] is None else row["text"][:HEAD],
-                    "too_short": number in skipped,
-                    "overlapping": overlapping,
-                    "similar": similar,
-                    "examples": [name for _, name in examples],
-                }
-            )
-            counted = {"items": 1, "too_short": int(number in skipped), "found": int(overlapping + similar > 0)}
-            counted |= {"overlapping": overlapping, "similar": similar}
-            totals[row["benchmark"]] = merge_stats([totals.get(row["benchmark"], {}), counted])
-        found = self.target.existing(0) is not None
-        if not found:
-            self.target.write(0, [pa.Table.from_pylist(rows, FOUND)], FOUND, {"benchmarks": totals})
-        part = self.target.describe(0)
-        report(part, part.rows, found=found, seconds=time.monotonic() - started)
-        yield part
 
 
 @dataclass

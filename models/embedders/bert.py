@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers
+from sluice.models import layers, published
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -53,8 +53,8 @@ class Encoder(nn.Module):
 
 def encoder(config: Mapping[str, Any], dtype: Any, *, offset: int = 0) -> Encoder:
     """The module that config.json describes. Raises ValueError naming what it asks for and this file lacks."""
-    layers.require(config, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
-    layers.head_width(config)
+    published.require(config, position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
+    published.head_width(config)
     return Encoder(
         vocabulary=config["vocab_size"],
         positions=config["max_position_embeddings"],
@@ -63,7 +63,7 @@ def encoder(config: Mapping[str, Any], dtype: Any, *, offset: int = 0) -> Encode
         layers=config["num_hidden_layers"],
         heads=config["num_attention_heads"],
         feed_forward=config["intermediate_size"],
-        activation=layers.chosen_activation(config, "hidden_act"),
+        activation=published.chosen_activation(config, "hidden_act"),
         epsilon=config["layer_norm_eps"],
         offset=offset,
         dtype=dtype,
@@ -82,15 +82,15 @@ def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
         "words/embedding": Weight(("embeddings.word_embeddings.weight",), (config["vocab_size"], size)),
         "positions": Weight(("embeddings.position_embeddings.weight",), (config["max_position_embeddings"], size)),
         "types": Weight(("embeddings.token_type_embeddings.weight",), (config["type_vocab_size"], size)),
-        **layers.norm("norm", "embeddings.LayerNorm", size),
+        **published.norm("norm", "embeddings.LayerNorm", size),
     }
     for i in range(config["num_hidden_layers"]):
         here, there = f"layer_{i}", f"encoder.layer.{i}"
         attention = tuple(f"{there}.attention.self.{part}" for part in ("query", "key", "value"))
-        found |= layers.dense(f"{here}/attention/query_key_value", attention, (size, size))
-        found |= layers.dense(f"{here}/attention/output", (f"{there}.attention.output.dense",), (size, size))
-        found |= layers.norm(f"{here}/attention_norm", f"{there}.attention.output.LayerNorm", size)
-        found |= layers.dense(f"{here}/feed_forward/wide", (f"{there}.intermediate.dense",), (wide, size))
-        found |= layers.dense(f"{here}/feed_forward/narrow", (f"{there}.output.dense",), (size, wide))
-        found |= layers.norm(f"{here}/norm", f"{there}.output.LayerNorm", size)
+        found |= published.dense(f"{here}/attention/query_key_value", attention, (size, size))
+        found |= published.dense(f"{here}/attention/output", (f"{there}.attention.output.dense",), (size, size))
+        found |= published.norm(f"{here}/attention_norm", f"{there}.attention.output.LayerNorm", size)
+        found |= published.dense(f"{here}/feed_forward/wide", (f"{there}.intermediate.dense",), (wide, size))
+        found |= published.dense(f"{here}/feed_forward/narrow", (f"{there}.output.dense",), (size, wide))
+        found |= published.norm(f"{here}/norm", f"{there}.output.LayerNorm", size)
     return found

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers, positions
+from sluice.models import layers, positions, published
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -107,10 +107,10 @@ class Encoder(nn.Module):
 
 def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
     """The module that config.json describes. Raises ValueError naming what it asks for and this file lacks."""
-    layers.head_groups(config)
+    published.head_groups(config)
     if config.get("attn_logit_softcapping") is not None:
         raise ValueError("attn_logit_softcapping is not supported")
-    causal = layers.is_causal(config)
+    causal = published.is_causal(config)
     window = config["sliding_window"]
     if config.get("use_bidirectional_attention"):
         window = window // 2 + 1  # so transformers reads it: half to either side
@@ -124,7 +124,7 @@ def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
         key_heads=config["num_key_value_heads"],
         width=config["head_dim"],
         feed_forward=config["intermediate_size"],
-        activation=layers.chosen_activation(config, "hidden_activation"),
+        activation=published.chosen_activation(config, "hidden_activation"),
         scale=config["query_pre_attn_scalar"] ** -0.5,
         epsilon=config["rms_norm_eps"],
         biases=bool(config.get("attention_bias", False)),
@@ -142,12 +142,12 @@ def max_tokens(config: Mapping[str, Any]) -> int:
 
 def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
     """Where each parameter of `encoder(config)` comes from in a Hugging Face checkpoint."""
-    return layers.gated_decoder(config, NORMS)
+    return published.gated_decoder(config, NORMS)
 
 
 def _sliding(config: Mapping[str, Any]) -> list[bool]:
     """For each layer, whether it sees a window only."""
-    named = layers.sliding_layers(config)
+    named = published.sliding_layers(config)
     if named is not None:
         return named
     every = config.get("sliding_window_pattern", 6)

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers, positions
+from sluice.models import layers, positions, published
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
 
 def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
     """The module that config.json describes. Raises ValueError naming what it asks for and this file lacks."""
-    layers.head_width(config)
+    published.head_width(config)
     sliding = _sliding(config)
     everywhere = positions.rotary(config, config.get("global_rope_theta", 160_000.0), kind="full_attention")
     nearby = positions.rotary(config, config.get("local_rope_theta", 10_000.0), kind="sliding_attention")
@@ -93,7 +93,7 @@ def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
         size=config["hidden_size"],
         heads=config["num_attention_heads"],
         feed_forward=config["intermediate_size"],
-        activation=layers.chosen_activation(config, "hidden_activation"),
+        activation=published.chosen_activation(config, "hidden_activation"),
         epsilon=config["norm_eps"],
         windows=tuple(config["local_attention"] // 2 if slides else None for slides in sliding),
         rotaries=tuple(nearby if slides else everywhere for slides in sliding),
@@ -113,21 +113,21 @@ def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
     attention_bias, wide_bias, norm_bias = _biases(config)
     found = {
         "words/embedding": Weight(("embeddings.tok_embeddings.weight",), (config["vocab_size"], size)),
-        **layers.norm("norm", "embeddings.norm", size, bias=norm_bias),
-        **layers.norm("last_norm", "final_norm", size, bias=norm_bias),
+        **published.norm("norm", "embeddings.norm", size, bias=norm_bias),
+        **published.norm("last_norm", "final_norm", size, bias=norm_bias),
     }
     for i in range(config["num_hidden_layers"]):
         here, there = f"layer_{i}", f"layers.{i}"
         attention = f"{here}/attention"
-        found |= layers.dense(
+        found |= published.dense(
             f"{attention}/query_key_value", (f"{there}.attn.Wqkv",), (3 * size, size), bias=attention_bias
         )
-        found |= layers.dense(f"{attention}/output", (f"{there}.attn.Wo",), (size, size), bias=attention_bias)
+        found |= published.dense(f"{attention}/output", (f"{there}.attn.Wo",), (size, size), bias=attention_bias)
         if i > 0:
-            found |= layers.norm(f"{here}/attention_norm", f"{there}.attn_norm", size, bias=norm_bias)
-        found |= layers.dense(f"{here}/feed_forward/wide", (f"{there}.mlp.Wi",), (2 * wide, size), bias=wide_bias)
-        found |= layers.dense(f"{here}/feed_forward/narrow", (f"{there}.mlp.Wo",), (size, wide), bias=wide_bias)
-        found |= layers.norm(f"{here}/norm", f"{there}.mlp_norm", size, bias=norm_bias)
+            found |= published.norm(f"{here}/attention_norm", f"{there}.attn_norm", size, bias=norm_bias)
+        found |= published.dense(f"{here}/feed_forward/wide", (f"{there}.mlp.Wi",), (2 * wide, size), bias=wide_bias)
+        found |= published.dense(f"{here}/feed_forward/narrow", (f"{there}.mlp.Wo",), (size, wide), bias=wide_bias)
+        found |= published.norm(f"{here}/norm", f"{there}.mlp_norm", size, bias=norm_bias)
     return found
 
 
@@ -138,7 +138,7 @@ def _biases(config: Mapping[str, Any]) -> tuple[bool, bool, bool]:
 
 def _sliding(config: Mapping[str, Any]) -> list[bool]:
     """For each layer, whether it sees a window only."""
-    named = layers.sliding_layers(config)
+    named = published.sliding_layers(config)
     if named is not None:
         return named
     return [i % config["global_attn_every_n_layers"] != 0 for i in range(config["num_hidden_layers"])]

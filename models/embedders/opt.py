@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers
+from sluice.models import layers, published
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -90,8 +90,8 @@ class Encoder(nn.Module):
 
 def encoder(config: Mapping[str, Any], dtype: Any, *, convention: str = "huggingface") -> Encoder:
     """The module that config.json describes. Raises ValueError naming what it asks for and this file lacks."""
-    layers.require(config, enable_bias=True, layer_norm_elementwise_affine=True, _remove_final_layer_norm=False)
-    layers.head_width(config)
+    published.require(config, enable_bias=True, layer_norm_elementwise_affine=True, _remove_final_layer_norm=False)
+    published.head_width(config)
     return Encoder(
         vocabulary=config["vocab_size"],
         positions=config["max_position_embeddings"],
@@ -100,7 +100,7 @@ def encoder(config: Mapping[str, Any], dtype: Any, *, convention: str = "hugging
         layers=config["num_hidden_layers"],
         heads=config["num_attention_heads"],
         feed_forward=config["ffn_dim"],
-        activation=layers.chosen_activation(config, "activation_function"),
+        activation=published.chosen_activation(config, "activation_function"),
         norm_first=config["do_layer_norm_before"],
         finish=convention == "huggingface",
         dtype=dtype,
@@ -121,17 +121,17 @@ def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
         "positions": Weight(("decoder.embed_positions.weight",), (positions, size)),
     }
     if config["do_layer_norm_before"]:
-        found |= layers.norm("last_norm", "decoder.final_layer_norm", size)
+        found |= published.norm("last_norm", "decoder.final_layer_norm", size)
     if narrow != size:
-        found |= layers.dense("project_in", ("decoder.project_in",), (size, narrow), bias=False)
-        found |= layers.dense("project_out", ("decoder.project_out",), (narrow, size), bias=False)
+        found |= published.dense("project_in", ("decoder.project_in",), (size, narrow), bias=False)
+        found |= published.dense("project_out", ("decoder.project_out",), (narrow, size), bias=False)
     for i in range(config["num_hidden_layers"]):
         here, there = f"layer_{i}", f"decoder.layers.{i}"
         joined = tuple(f"{there}.self_attn.{part}_proj" for part in "qkv")
-        found |= layers.dense(f"{here}/attention/query_key_value", joined, (size, size))
-        found |= layers.dense(f"{here}/attention/output", (f"{there}.self_attn.out_proj",), (size, size))
-        found |= layers.norm(f"{here}/attention_norm", f"{there}.self_attn_layer_norm", size)
-        found |= layers.dense(f"{here}/feed_forward/wide", (f"{there}.fc1",), (wide, size))
-        found |= layers.dense(f"{here}/feed_forward/narrow", (f"{there}.fc2",), (size, wide))
-        found |= layers.norm(f"{here}/norm", f"{there}.final_layer_norm", size)
+        found |= published.dense(f"{here}/attention/query_key_value", joined, (size, size))
+        found |= published.dense(f"{here}/attention/output", (f"{there}.self_attn.out_proj",), (size, size))
+        found |= published.norm(f"{here}/attention_norm", f"{there}.self_attn_layer_norm", size)
+        found |= published.dense(f"{here}/feed_forward/wide", (f"{there}.fc1",), (wide, size))
+        found |= published.dense(f"{here}/feed_forward/narrow", (f"{there}.fc2",), (size, wide))
+        found |= published.norm(f"{here}/norm", f"{there}.final_layer_norm", size)
     return found

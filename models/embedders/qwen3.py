@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers, positions
+from sluice.models import layers, positions, published
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -95,7 +95,7 @@ class Encoder(nn.Module):
 
 def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
     """The module that config.json describes. Raises ValueError naming what it asks for and this file lacks."""
-    layers.head_groups(config)
+    published.head_groups(config)
     return Encoder(
         vocabulary=config["vocab_size"],
         size=config["hidden_size"],
@@ -103,10 +103,10 @@ def encoder(config: Mapping[str, Any], dtype: Any) -> Encoder:
         key_heads=config["num_key_value_heads"],
         width=config["head_dim"],
         feed_forward=config["intermediate_size"],
-        activation=layers.chosen_activation(config, "hidden_act"),
+        activation=published.chosen_activation(config, "hidden_act"),
         epsilon=config["rms_norm_eps"],
         biases=bool(config.get("attention_bias", False)),
-        causal=layers.is_causal(config),
+        causal=published.is_causal(config),
         rotary=positions.rotary(config, config.get("rope_theta", 10_000.0)),
         windows=tuple(config["sliding_window"] - 1 if slides else None for slides in _sliding(config)),
         dtype=dtype,
@@ -120,7 +120,7 @@ def max_tokens(config: Mapping[str, Any]) -> int:
 
 def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
     """Where each parameter of `encoder(config)` comes from in a Hugging Face checkpoint."""
-    return layers.gated_decoder(config, NORMS)
+    return published.gated_decoder(config, NORMS)
 
 
 def _sliding(config: Mapping[str, Any]) -> list[bool]:
@@ -128,5 +128,5 @@ def _sliding(config: Mapping[str, Any]) -> list[bool]:
     layer_count = config["num_hidden_layers"]
     if not config.get("use_sliding_window"):
         return [False] * layer_count
-    named = layers.sliding_layers(config)
+    named = published.sliding_layers(config)
     return named if named is not None else [i >= config["max_window_layers"] for i in range(layer_count)]

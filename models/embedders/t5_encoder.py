@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sluice.models import layers, positions
+from sluice.models import layers, positions, published
 from sluice.models.checkpoints import Weight
 from sluice.models.layers import Layout
 
@@ -114,19 +114,19 @@ def weights(config: Mapping[str, Any]) -> dict[str, Weight]:
     found = {
         "words/embedding": Weight(("shared.weight",), (config["vocab_size"], size)),
         "relative": Weight((relative,), (config["relative_attention_num_buckets"], config["num_heads"])),
-        **layers.norm("last_norm", "encoder.final_layer_norm", size, bias=False),
+        **published.norm("last_norm", "encoder.final_layer_norm", size, bias=False),
     }
     for i in range(config["num_layers"]):
         here, there = f"layer_{i}", f"encoder.block.{i}"
         attention, feed_forward = f"{there}.layer.0.SelfAttention", f"{there}.layer.1.DenseReluDense"
         joined = tuple(f"{attention}.{part}" for part in "qkv")
-        found |= layers.dense(f"{here}/attention/query_key_value", joined, (inner, size), bias=False)
-        found |= layers.dense(f"{here}/attention/output", (f"{attention}.o",), (size, inner), bias=False)
-        found |= layers.norm(f"{here}/attention_norm", f"{there}.layer.0.layer_norm", size, bias=False)
+        found |= published.dense(f"{here}/attention/query_key_value", joined, (inner, size), bias=False)
+        found |= published.dense(f"{here}/attention/output", (f"{attention}.o",), (size, inner), bias=False)
+        found |= published.norm(f"{here}/attention_norm", f"{there}.layer.0.layer_norm", size, bias=False)
         up = (f"{feed_forward}.wi_0", f"{feed_forward}.wi_1") if gated else (f"{feed_forward}.wi",)
-        found |= layers.dense(f"{here}/feed_forward/wide", up, (wide, size), bias=False)
-        found |= layers.dense(f"{here}/feed_forward/narrow", (f"{feed_forward}.wo",), (size, wide), bias=False)
-        found |= layers.norm(f"{here}/norm", f"{there}.layer.1.layer_norm", size, bias=False)
+        found |= published.dense(f"{here}/feed_forward/wide", up, (wide, size), bias=False)
+        found |= published.dense(f"{here}/feed_forward/narrow", (f"{feed_forward}.wo",), (size, wide), bias=False)
+        found |= published.norm(f"{here}/norm", f"{there}.layer.1.layer_norm", size, bias=False)
     return found
 
 

@@ -10,7 +10,8 @@ from sluice.models.vectors import COARSE
 from sluice.pipelines.items import absolute_paths, check_dimension, check_items, details_of_items, item_of
 from sluice.pipelines.step import Cut, Step
 from sluice.pipelines.work import Stage, Work
-from sluice.transforms.contamination import ContaminationScores, FindItems, Search, WriteMatches
+from sluice.transforms.contamination import ContaminationScores, FindItems, WriteMatches
+from sluice.transforms.findings import Search
 from sluice.transforms.items import Items, ReadItems
 from sluice.transforms.semdedup import scale_for
 

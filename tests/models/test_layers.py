@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sluice.models import layers, positions
+from sluice.models import layers, positions, published
 from sluice.models.layers import Layout
 from sluice.models.positions import Rotary
 
@@ -116,8 +116,8 @@ def test_unknown_settings_are_refused_naming_them():
     with pytest.raises(ValueError, match="'yarn'"):
         positions.rotary({"rope_scaling": {"rope_type": "yarn"}}, 1.0)
     with pytest.raises(ValueError, match="'linear_attention'"):
-        layers.sliding_layers({"layer_types": ["linear_attention"], "num_hidden_layers": 1})
+        published.sliding_layers({"layer_types": ["linear_attention"], "num_hidden_layers": 1})
     with pytest.raises(ValueError, match="2 layer_types for 3 layers"):
-        layers.sliding_layers({"layer_types": ["full_attention"] * 2, "num_hidden_layers": 3})
+        published.sliding_layers({"layer_types": ["full_attention"] * 2, "num_hidden_layers": 3})
     with pytest.raises(ValueError, match="4 heads of width 8 over 3"):
-        layers.head_groups({"num_attention_heads": 4, "num_key_value_heads": 3, "head_dim": 8})
+        published.head_groups({"num_attention_heads": 4, "num_key_value_heads": 3, "head_dim": 8})
