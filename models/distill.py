@@ -17,7 +17,7 @@ import numpy as np
 from sluice.models import descriptions
 from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.models.model_files import local_directory
-from sluice.models.tokenizers import chosen, tokenizer_json, wordpiece, words
+from sluice.models.tokenizers import bert_files, chosen, tokenizer_json, wordpiece, words
 
 DIMENSIONS = 256
 SIF = 1e-4  # model2vec's, for Zipf's law
@@ -167,19 +167,19 @@ def _described(directory: str) -> dict[str, Any]:
     if kind is tokenizer_json:
         return json.loads(tokenizer_json.load(directory).to_json())
     if kind is wordpiece:
-        return _bert(*wordpiece.read_vocab_txt(folder))
+        return _bert(*bert_files.read_vocab_txt(folder))
     raise ValueError(
         f"{directory} has no tokenizer.json, which a token table needs: save the tokenizer with transformers to get one"
     )
 
 
-def _bert(vocabulary: Mapping[str, int], rules: wordpiece.Rules) -> dict[str, Any]:
+def _bert(vocabulary: Mapping[str, int], rules: bert_files.Rules) -> dict[str, Any]:
     """The tokenizer.json of a vocab.txt."""
     plain = {"special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {
         "version": "1.0",
         "added_tokens": [
-            {"id": vocabulary[token], "content": token, **plain} for token in wordpiece.SPECIAL if token in vocabulary
+            {"id": vocabulary[token], "content": token, **plain} for token in bert_files.SPECIAL if token in vocabulary
         ],
         "normalizer": {
             "type": "BertNormalizer",

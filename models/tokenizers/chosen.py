@@ -35,13 +35,13 @@ class Tokenizer(Protocol):
 
 def kind(directory: str) -> ModuleType:
     """The module that reads a directory's tokenizer. Raises FileNotFoundError naming the files looked for."""
-    from sluice.models.tokenizers import sentencepiece, tokenizer_json, wordpiece, words
+    from sluice.models.tokenizers import bert_files, sentencepiece, tokenizer_json, wordpiece, words
 
     folder = Path(directory)
     if is_table(directory) and words.suits(directory):
         return words
     if (folder / "tokenizer.json").is_file():
-        if not wordpiece.differences(folder / "tokenizer.json"):
+        if not bert_files.differences(folder / "tokenizer.json"):
             return wordpiece
         return tokenizer_json
     if any((folder / name).is_file() for name in sentencepiece.MODELS):

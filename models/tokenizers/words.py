@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sluice.models.tokenizers import wordpiece
+from sluice.models.tokenizers import bert_files
+from sluice.models.tokenizers.bert_files import Rules
 from sluice.models.tokenizers.longest_match import LongestMatch
 from sluice.models.tokenizers.threads import by_batches
 from sluice.models.tokenizers.word_table import LONGEST, Buffer, WordTable, distinct
-from sluice.models.tokenizers.wordpiece import NOT_PLAIN, SPECIAL_LETTER, Characters, Rules
+from sluice.models.tokenizers.wordpiece import NOT_PLAIN, SPECIAL_LETTER, Characters
 
 FILES = ("tokenizer.json",)
 MOST_WORDS = 400_000
@@ -238,12 +239,12 @@ class WordTokenizer:
 def suits(directory: str) -> bool:
     """Whether a directory's tokenizer has BERT's rules, whatever special tokens it puts around a text."""
     path = Path(directory) / "tokenizer.json"
-    return path.is_file() and not wordpiece.differences(path, ends=False)
+    return path.is_file() and not bert_files.differences(path, ends=False)
 
 
 def load(directory: str) -> WordTokenizer:
     """The tokenizer of a directory that `suits`."""
-    vocabulary, rules, special = wordpiece.read_vocabulary(Path(directory) / "tokenizer.json")
+    vocabulary, rules, special = bert_files.read_vocabulary(Path(directory) / "tokenizer.json")
     return WordTokenizer(vocabulary, rules=rules, special=special)
 
 

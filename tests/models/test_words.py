@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.models.tokenizers import longest_match, wordpiece, words
+from sluice.models.tokenizers import bert_files, longest_match, wordpiece, words
 from sluice.models.tokenizers.longest_match import LongestMatch
 from sluice.models.tokenizers.word_table import Buffer, WordTable, distinct
 
 DATA = Path(__file__).parents[1] / "data" / "static"
-VOCABULARY, RULES, SPECIAL = wordpiece.read_vocabulary(DATA / "plain" / "tokenizer.json")
+VOCABULARY, RULES, SPECIAL = bert_files.read_vocabulary(DATA / "plain" / "tokenizer.json")
 PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
