@@ -1,11 +1,17 @@
-"""Embedding speed of the default model, and its ratio to sentence-transformers on PyTorch over the same documents.
+"""Embedding speed of a model, and its ratio to sentence-transformers on PyTorch over the same documents.
 
     python benchmarks/embed.py --documents 500
     python benchmarks/embed.py --documents 500 --peer --peer-python /path/to/venv/bin/python
     python benchmarks/embed.py --documents 100 --dtype float32 bfloat16 --peer --peer-python /path/to/venv/bin/python
+    python benchmarks/embed.py --documents 50000 --device cuda --dtype bfloat16 --peer --peer-batch 512
 
-The peer's environment holds torch, transformers and sentence-transformers. Both sides run alternately, `--rounds`
-times, and the best of each counts; on a busy machine compare core-seconds. Work is counted on unpadded tokens.
+The peer's environment holds torch, transformers and sentence-transformers; it runs on the same kind of device in the
+same dtype. Both sides run alternately, `--rounds` times, and the best of each counts; on a busy machine compare
+core-seconds. A directory without sentence-transformers files is pooled as that library would: the mean, and OPT by the
+convention "huggingface".
+
+MFU: FLOP/s over `product_peak`, measured in the same run. The FLOPs are those of `model_work`, for the tokens alone.
+Padding: the share of the computed positions that hold no token. Cosine: the least one to our vectors in float32.
 
 What was tried for MiniLM-L6 in float32 on 2 cores of an AMD EPYC with AVX2, where products reach 165 GFLOP/s at best
 (GFLOP/s are per core-second at 4 texts of 128 tokens, unless said otherwise):
@@ -27,28 +33,35 @@ be faster and give other vectors than the recipe says; `auto`, which is float32 
 import argparse
 import ast
 import gzip
+import itertools
 import json
+import math
 import os
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-WEB = Path(__file__).parents[2] / "shared" / "data" / "web" / "part-00000.jsonl.gz"
+WEB = Path(__file__).parents[2] / "shared" / "data" / "web"
+MAX_TOKENS = 256
+# Rows, inner size and columns of the products that bound the speed: the widest layer of MiniLM, and squares.
+CPU_SHAPES = ((512, 384, 1536), (1024, 1024, 1024), (2048, 2048, 2048))
+ACCELERATOR_SHAPES = ((4096, 4096, 4096), (8192, 8192, 8192), (16384, 16384, 16384))
+PEER_DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 
 
 def documents(count: int) -> list[str]:
     """The first `count` web documents, or docstrings of the standard library where that corpus is absent."""
-    if WEB.exists():
-        with gzip.open(WEB, "rt", encoding="utf-8") as lines:
-            return [json.loads(line)["text"] for line, _ in zip(lines, range(count))]
+    if parts := sorted(WEB.glob("*.jsonl.gz")):
+        lines = itertools.chain.from_iterable(gzip.open(part, "rt", encoding="utf-8") for part in parts)
+        return [json.loads(line)["text"] for line in itertools.islice(lines, count)]
     found: list[str] = []
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
         if "site-packages" in path.parts or "test" in path.parts or len(found) >= count:
@@ -79,54 +92,104 @@ def best_seconds(work: Callable[[], Any], rounds: int) -> float:
     return min(spend(work).seconds for _ in range(rounds))
 
 
-def product_peak() -> float:
-    """FLOP/s of the better of NumPy's and JAX's float32 matrix product, at the shape of the model's widest layer."""
+class Peak(NamedTuple):
+    """FLOP/s, and FLOP for each core-second; the latter holds on a busy machine too."""
+
+    speed: float
+    of_core: float
+
+
+def product_peak(dtype: str, *, seconds: float = 0.5) -> Peak:
+    """The fastest product found, each tried for `seconds`: what MFU is a share of.
+
+    Accelerators: JAX's products in `dtype`, times the devices of this host. CPUs: the best of NumPy, JAX and TensorFlow
+    in float32, and of JAX in `dtype`.
+    """
+    import jax
+
+    on_cpu = jax.default_backend() == "cpu"
+    best = Peak(0.0, 0.0)
+    for shape in CPU_SHAPES if on_cpu else ACCELERATOR_SHAPES:
+        for product in _products(*shape, dtype, on_cpu=on_cpu):
+            product()
+            end, found = time.perf_counter() + seconds, [spend(product)]
+            while time.perf_counter() < end:
+                found.append(spend(product))
+            fastest = (2 * math.prod(shape) / min(values) for values in zip(*found))
+            best = Peak(*map(max, best, fastest))
+    return best if on_cpu else best._replace(speed=best.speed * jax.local_device_count())
+
+
+def _products(rows: int, inner: int, columns: int, dtype: str, *, on_cpu: bool) -> Iterator[Callable[[], Any]]:
+    """A product of random matrices by every library that may have the fastest; each returns when it is computed."""
     import jax
     import jax.numpy as jnp
 
-    rows, inner, columns, repeats = 512, 384, 1536, 50
-    left, right = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
-    product = jax.jit(jnp.matmul)
-    on_device = jax.device_put(left), jax.device_put(right)
-    attempts = (
-        lambda: [left @ right for _ in range(repeats)],
-        lambda: jax.block_until_ready([product(*on_device) for _ in range(repeats)]),
-    )
-    return 2 * rows * inner * columns * repeats / min(best_seconds(attempt, 8) for attempt in attempts)
+    random = np.random.default_rng(0)
+    left = random.standard_normal((rows, inner), np.float32)
+    right = random.standard_normal((inner, columns), np.float32)
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
+    for name in {dtype, "float32"} if on_cpu else {dtype}:
+        there = jnp.asarray(left, name), jnp.asarray(right, name)
+        yield lambda there=there: product(*there).block_until_ready()
+    if on_cpu:
+        import tensorflow as tf
+
+        constants = tf.constant(left), tf.constant(right)
+        yield lambda: left @ right
+        yield lambda: tf.matmul(*constants)
 
 
 def model_work(model: str, lengths: np.ndarray) -> float:
-    """FLOPs of the matrix products that embedding texts of `lengths` tokens takes, padding not counted."""
-    config = json.loads(Path(model, "config.json").read_text(encoding="utf-8"))
-    size, layers, wide = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
+    """FLOPs that embedding texts of `lengths` tokens takes, padding not counted.
+
+    For each token, 2 for every weight of the family's dense layers: all weights but token and position rows, biases and
+    norms. For each token and layer 4 L D besides, the products of attention in a text of L tokens, its heads D wide
+    together; causal and sliding attention count as whole, as they are computed. What follows pooling is left out.
+    """
+    from sluice.models import checkpoints, families
+    from sluice.models.chain import read_chain
+    from sluice.models.model_files import local_directory
+
+    config = checkpoints.read_config(read_chain(local_directory(model)).network)
+    kernels = {name: w for name, w in families.family(config["model_type"]).weights(config).items() if w.transpose}
+    dense = sum(len(weight.sources) * math.prod(weight.shape) for weight in kernels.values())
+    wide = sum(weight.shape[1] for name, weight in kernels.items() if name.endswith("attention/output/kernel"))
     tokens, squares = float(lengths.sum()), float((lengths.astype(np.float64) ** 2).sum())
-    return layers * (tokens * 2 * (4 * size * size + 2 * size * wide) + squares * 4 * size)
+    return 2 * dense * tokens + 4 * wide * squares
 
 
 class Peer:
-    """sentence-transformers in another interpreter: `embed()` embeds all documents once more."""
+    """sentence-transformers in another interpreter: `embed()` embeds all documents once more.
 
-    def __init__(self, python: str, model: str, texts: list[str], dtype: str) -> None:
+    `padding`: the share of the positions it computes that hold no token.
+    """
+
+    def __init__(self, python: str, model: str, texts: list[str], dtype: str, *, device: str, batch: int) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._vectors = Path(self._folder.name, "vectors.npy")
+        self._vectors, self._errors = (Path(self._folder.name, name) for name in ("vectors.npy", "errors"))
         Path(self._folder.name, "texts.json").write_text(json.dumps(texts), encoding="utf-8")
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
-        self._process = subprocess.Popen(
-            [python, __file__, "--as-peer", self._folder.name, "--model", model, "--dtype", dtype],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        self._read("ready")
+        command = [python, __file__, "--as-peer", self._folder.name, "--model", model, "--dtype", dtype]
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [*command, "--device", device, "--peer-batch", str(batch)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+            )
+        tokens, places = self._read("ready")
+        self.padding = 1 - tokens / places
 
     def _read(self, word: str) -> list[float]:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith(word):
                 return [float(value) for value in line.split()[1:]]
-        raise RuntimeError(f"the peer ended with {self._process.wait()}: does its environment import?")
+        said = self._errors.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"the peer ended with {self._process.wait()}: does its environment import?\n{said}")
 
     def embed(self) -> Spent:
         assert self._process.stdin is not None
@@ -138,40 +201,59 @@ class Peer:
         return np.load(self._vectors)
 
 
-def serve_as_peer(folder: str, model: str, dtype: str) -> None:
-    """What the other interpreter runs: load, then embed everything for each line read."""
+def serve_as_peer(folder: str, model: str, dtype: str, *, device: str, batch: int) -> None:
+    """What the other interpreter runs: load, embed everything to count positions, then again for each line read."""
     import torch
     from sentence_transformers import SentenceTransformer
 
     texts = json.loads(Path(folder, "texts.json").read_text(encoding="utf-8"))
-    encoder = SentenceTransformer(model, device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
-    encoder.max_seq_length = 256
-    encoder.encode(texts[:64])
+    encoder = SentenceTransformer(model, device=device, model_kwargs={"dtype": getattr(torch, dtype)})
+    encoder.max_seq_length = min(MAX_TOKENS, encoder.max_seq_length or MAX_TOKENS)
+    counted: list[tuple[float, int]] = []
+
+    def count(_module: Any, arguments: Any) -> None:
+        places = arguments[0]["input_ids"].numel()
+        mask = arguments[0].get("attention_mask")  # absent where nothing is padded
+        counted.append((places if mask is None else float(mask.sum()), places))
 
     def embed() -> None:
-        found = encoder.encode(texts, batch_size=32, normalize_embeddings=True, convert_to_tensor=True)
-        np.save(Path(folder, "vectors.npy"), found.float().numpy())
+        found = encoder.encode(texts, batch_size=batch, normalize_embeddings=True, convert_to_tensor=True)
+        np.save(Path(folder, "vectors.npy"), found.float().cpu().numpy())
 
-    print("ready", flush=True)
+    hook = encoder[0].register_forward_pre_hook(count)
+    embed()
+    hook.remove()
+    print("ready", *map(sum, zip(*counted)), flush=True)
     for _ in sys.stdin:
         spent = spend(embed)
         print("spent", *spent, flush=True)
 
 
+def config_of(model: str, dtype: str, cache: str | None) -> Any:
+    """An EmbedderConfig with the pooling and convention that sentence-transformers takes for the same directory."""
+    from sluice.models.chain import read_chain
+    from sluice.models.embedder import EmbedderConfig
+    from sluice.models.model_files import local_directory
+
+    config = EmbedderConfig(model, MAX_TOKENS, dtype=dtype, cache=cache)
+    alone = not read_chain(local_directory(model)).steps
+    return replace(config, pooling="mean", convention="huggingface") if alone else config
+
+
 class Side:
     """One dtype: our embedder, the peer's where there is one, and what each round of theirs took."""
 
-    def __init__(self, model: str, dtype: str, texts: list[str], *, cache: str | None, peer: str | None) -> None:
-        from sluice.models.embedder import EmbedderConfig, load
+    def __init__(self, config: Any, texts: list[str], peer: Callable[[str], Peer] | None) -> None:
+        from sluice.models.embedder import load
 
-        self.dtype, self.texts = dtype, texts
+        self.dtype, self.texts = config.dtype, texts
         start = time.perf_counter()
-        self.embedder = load(EmbedderConfig(model, dtype=dtype, cache=cache))
+        self.embedder = load(config)
         self.loaded = time.perf_counter() - start
         self.vectors = self.embedder.embed(texts)
         self.first = time.perf_counter() - start - self.loaded
         self.counters = replace(self.embedder.counters)
-        self.peer = Peer(peer, model, texts, dtype) if peer else None
+        self.peer = peer(self.dtype) if peer else None
         self.ours: list[Spent] = []
         self.theirs: list[Spent] = []
 
@@ -180,18 +262,23 @@ class Side:
         if self.peer:
             self.theirs.append(self.peer.embed())
 
-    def row(self, exact: np.ndarray, work: float, peak: float) -> list[str]:
+    def rows(self, exact: np.ndarray, work: float, peak: Peak, *, on_cpu: bool) -> Iterator[list[str]]:
         """Cells of the table; `exact`: vectors in float32, `work`: FLOPs of a round."""
-        documents = len(self.texts)
-        seconds, cores = (min(values) for values in zip(*self.ours))
-        cells = [self.dtype, f"{documents / seconds:.1f}", f"{documents / cores:.1f}"]
-        cells += [f"{work / seconds / 1e9:.1f}", f"{work / seconds / peak:.0%}", _cosine(self.vectors, exact)]
-        if not self.peer:
-            return cells
-        peer_seconds, peer_cores = (min(values) for values in zip(*self.theirs))
-        cells += [f"{documents / peer_seconds:.1f}", f"{documents / peer_cores:.1f}"]
-        cells += [f"{peer_seconds / seconds:.2f}", f"{peer_cores / cores:.2f}"]
-        return [*cells, _cosine(self.peer.vectors(), exact)]
+        documents, tokens = len(self.texts), self.counters.tokens
+        padding = self.counters.padded_tokens / (tokens + self.counters.padded_tokens)
+        found = [("Sluice", self.ours, padding, self.vectors)]
+        if self.peer:
+            found.append(("sentence-transformers", self.theirs, self.peer.padding, self.peer.vectors()))
+        for name, rounds, padding, vectors in found:
+            seconds, cores = map(min, zip(*rounds))
+            cells = [f"{name}, {self.dtype}", f"{documents / seconds:,.1f}", f"{documents / cores:,.1f}"]
+            cells += [f"{tokens / seconds:,.0f}", f"{work / seconds / 1e9:,.1f}", f"{work / seconds / peak.speed:.1%}"]
+            cells.append(f"{work / cores / peak.of_core:.1%}" if on_cpu else "-")
+            yield [*cells, f"{padding:.1%}", _cosine(vectors, exact)]
+
+    def ratio(self) -> str:
+        (seconds, cores), (peer_seconds, peer_cores) = (map(min, zip(*rounds)) for rounds in (self.ours, self.theirs))
+        return f"{self.dtype}: {peer_seconds / seconds:.2f} times the peer, {peer_cores / cores:.2f} by core-seconds"
 
 
 def _cosine(vectors: np.ndarray, exact: np.ndarray) -> str:
@@ -203,6 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=500)
     parser.add_argument("--model", default=None, help="a model directory; all-MiniLM-L6-v2 by default")
+    parser.add_argument("--device", default=None, help="cpu, cuda, rocm or tpu; by default what JAX has")
     parser.add_argument(
         "--dtype", nargs="+", default=["float32"], choices=("float32", "bfloat16"), help="of both sides"
     )
@@ -210,43 +298,61 @@ def main() -> None:
     parser.add_argument("--cache", default=None, help="directory of compiled programs")
     parser.add_argument("--peer", action="store_true", help="also run sentence-transformers")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter with sentence-transformers")
+    parser.add_argument("--peer-batch", type=int, default=32, help="its texts a batch; accelerators want more")
     parser.add_argument("--as-peer", default=None, help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.as_peer:
-        serve_as_peer(flags.as_peer, flags.model, flags.dtype[0])
+        serve_as_peer(flags.as_peer, flags.model, flags.dtype[0], device=flags.device, batch=flags.peer_batch)
         return
 
+    import jax
     import measure
 
+    from sluice.models import device
     from sluice.models.default_model import default_model_dir
-    from sluice.models.embedder import EmbedderConfig, load
+    from sluice.models.embedder import load
 
+    device.share_memory()
+    if flags.device:
+        jax.config.update("jax_platforms", flags.device)
+    backend = jax.default_backend()
+    if flags.peer and backend not in PEER_DEVICES:
+        parser.error(f"--peer runs on {' and '.join(PEER_DEVICES)}, not on {backend}")
     model = flags.model or default_model_dir()
     texts = documents(flags.documents)
     print(f"{measure.machine()}, {len(os.sched_getaffinity(0))} of them usable")
-    peer = flags.peer_python if flags.peer else None
-    sides = [Side(model, dtype, texts, cache=flags.cache, peer=peer) for dtype in dict.fromkeys(flags.dtype)]
+    print(f"JAX on {jax.local_device_count()} x {jax.local_devices()[0].device_kind}")
+
+    def peer(dtype: str) -> Peer:
+        place = PEER_DEVICES[backend]
+        return Peer(flags.peer_python, model, texts, dtype, device=place, batch=flags.peer_batch)
+
+    dtypes = list(dict.fromkeys(flags.dtype))
+    configs = [config_of(model, dtype, flags.cache) for dtype in dtypes]
+    sides = [Side(config, texts, peer if flags.peer else None) for config in configs]
     for _ in range(flags.rounds):
         for side in sides:
             side.round()
     exact = next((side.vectors for side in sides if side.dtype == "float32"), None)
     if exact is None:
-        exact = load(EmbedderConfig(model, cache=flags.cache)).embed(texts)
-    embedder, counters = sides[0].embedder, sides[0].counters
+        exact = load(replace(configs[0], dtype="float32")).embed(texts)
+    embedder = sides[0].embedder
     counting = best_seconds(lambda: embedder.count_tokens(texts), 3)
     work = model_work(model, np.array([len(ids) for ids in embedder.tokenize(texts)]))
-    peak = product_peak()
+    peaks = {dtype: product_peak(dtype) for dtype in dtypes}
 
     for side in sides:
         print(f"{side.dtype}: load {side.loaded:.1f} s, first pass with compiling {side.first:.1f} s")
-    padding = counters.padded_tokens / (counters.tokens + counters.padded_tokens)
-    print(f"{len(texts)} documents, {counters.tokens} tokens, {padding:.1%} padding besides")
+    print(f"{len(texts)} documents, {sides[0].counters.tokens} tokens, {work / 1e9:.1f} GFLOP")
     print(f"tokens counted/s {embedder.count_tokens(texts).sum() / counting:.0f}")
-    print(f"float32 products at best {peak / 1e9:.0f} GFLOP/s")
-    header = ["dtype", "documents/s", "/core-second", "GFLOP/s", "of peak", "least cosine to float32"]
-    if peer:
-        header += ["peer documents/s", "/core-second", "ratio", "by core-seconds", "its least cosine"]
-    print(measure.table(header, [side.row(exact, work, peak) for side in sides]))
+    for dtype, (speed, of_core) in peaks.items():
+        print(f"{dtype}: products at best {speed / 1e9:,.1f} GFLOP/s, {of_core / 1e9:,.1f} by core-seconds")
+    header = ["", "documents/s", "/core-second", "tokens/s", "GFLOP/s", "MFU", "by core-seconds", "padding", "cosine"]
+    on_cpu = backend == "cpu"
+    rows = (side.rows(exact, work, peaks[side.dtype], on_cpu=on_cpu) for side in sides)
+    print(measure.table(header, list(itertools.chain.from_iterable(rows))))
+    for side in sides if flags.peer else ():
+        print(side.ratio())
 
 
 if __name__ == "__main__":

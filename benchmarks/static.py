@@ -13,7 +13,7 @@ model2vec, times that package with the same table on the first 4,000 texts. Over
 of each document of the sample corpus by the embedder, the share that the table has among its ten.
 
 --curate: D4 over so many short texts, paragraphs of real documents; where they run out, the same again from another
-word on. Time and peak memory are of a process of its own.
+word on; how many distinct paragraphs there are is printed. Time and peak memory are of a process of its own.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,14 @@ def of_words(count: int, words: int) -> list[str]:
     return list(itertools.islice(pieces(), count))
 
 
-def short_texts(count: int) -> Iterator[str]:
-    """`count` different paragraphs of real texts; when there are no more, they come again turned by some words."""
-    paragraphs = dict.fromkeys(
-        paragraph.strip()
-        for text in real_texts()
-        for paragraph in text.split("\n")
-        if len(paragraph.strip()) >= SHORTEST
-    )
+def paragraphs_of(texts: Iterable[str]) -> list[str]:
+    """The different paragraphs of texts, of SHORTEST characters at least, in order."""
+    stripped = (paragraph.strip() for text in texts for paragraph in text.split("\n"))
+    return list(dict.fromkeys(paragraph for paragraph in stripped if len(paragraph) >= SHORTEST))
+
+
+def short_texts(count: int, paragraphs: Sequence[str]) -> Iterator[str]:
+    """`count` texts: the paragraphs, and when there are no more, the same again turned by some words."""
     given = 0
     for turn in itertools.count():
         for paragraph in paragraphs:
@@ -216,12 +216,16 @@ def curate(table: str, corpus: str, run: str) -> list[list[Any]]:
 
 
 def print_curation(table: str, documents: int) -> None:
+    paragraphs = paragraphs_of(real_texts())
+    print(
+        f"{documents:,} texts of {min(documents, len(paragraphs)):,} distinct paragraphs, {len(paragraphs):,} at hand"
+    )
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus"
         corpus.mkdir()
         characters = 0
         with (corpus / "texts.jsonl").open("w", encoding="utf-8") as file:
-            for number, text in enumerate(short_texts(documents)):
+            for number, text in enumerate(short_texts(documents, paragraphs)):
                 characters += len(text)
                 file.write(json.dumps({"id": number, "text": text}, ensure_ascii=False) + "\n")
         times, peak = measure.run("static", "curate", table=table, corpus=str(corpus), run=str(Path(folder) / "run"))

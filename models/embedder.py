@@ -17,7 +17,7 @@ from sluice.models.chain import Dense, read_chain
 from sluice.models.embedder_config import CONVENTIONS, DTYPES, LONG_DOCUMENTS, POOLINGS, Counters, EmbedderConfig
 from sluice.models.families import family
 from sluice.models.model_files import local_directory
-from sluice.models.text_rows import TextRows
+from sluice.models.text_rows import Rows, TextRows
 from sluice.models.tokenizers import chosen
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "Embedded",
     "Embedder",
     "EmbedderConfig",
+    "Prepared",
     "load",
 ]
 
@@ -41,6 +42,13 @@ class Embedded(NamedTuple):
 
     vectors: np.ndarray
     valid: np.ndarray
+
+
+class Prepared(NamedTuple):
+    """Token ids of texts, and what was counted while they were made."""
+
+    rows: Rows
+    counters: Counters
 
 
 class Embedder:
@@ -149,14 +157,24 @@ class Embedder:
         tokens: of each whole text as count_tokens has them, where they are known; otherwise those of truncated texts
         are counted.
         """
-        counters = self.counters
-        ids, owner, weights = self._rows.rows(texts, counters, tokens=tokens)
+        return self.compute(self.prepare(texts, tokens=tokens))
+
+    def prepare(self, texts: Sequence[str], *, tokens: np.ndarray | None = None) -> Prepared:
+        """The texts as token ids, for `compute`: another thread may prepare texts while this one computes others."""
+        counters = Counters()
+        return Prepared(self._rows.rows(texts, counters, tokens=tokens), counters)
+
+    def compute(self, prepared: Prepared) -> Embedded:
+        """As try_embed, of texts that were prepared; they are counted now."""
+        counters, (ids, owner, weights) = self.counters, prepared.rows
+        counters.add(prepared.counters)
+        texts = prepared.counters.documents
         lengths = np.array([len(row) for row in ids], np.int32)
         # Each text is one row unless there are windows: then their vectors, of unit length each, are added up.
-        sums = np.zeros((len(texts), self.dimension), np.float64 if len(ids) > len(texts) else np.float32)
+        sums = np.zeros((texts, self.dimension), np.float64 if len(ids) > texts else np.float32)
         for batch, found in self._program.run(self._plan(lengths), lambda batch: _padded(batch, ids, lengths)):
             found = found[: len(batch.rows)]
-            if len(ids) > len(texts):
+            if len(ids) > texts:
                 np.add.at(sums, owner[batch.rows], found.astype(np.float64) * weights[batch.rows, None])
             else:
                 sums[batch.rows] = found

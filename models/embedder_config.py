@@ -1,6 +1,6 @@
 """What decides an embedder's vectors: the description that travels to the workers, checked when it is made."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sluice.models.chain import MODES
 from sluice.models.layer_subset import parse_layers
@@ -76,3 +76,8 @@ class Counters:
     chunked: int = 0
     windows: int = 0
     without_vector: int = 0
+
+    def add(self, other: "Counters") -> None:
+        """Count what another counted."""
+        for name in asdict(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name))

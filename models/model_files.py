@@ -3,12 +3,14 @@
 What is not local is copied once, and only what a model needs: configuration, weights that are no pickle, vocabulary.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
@@ -64,9 +66,10 @@ def _from_hub(name: str, revision: str | None) -> str:
 def _copied(url: str) -> str:
     import fsspec
 
-    system, root = fsspec.core.url_to_fs(url)
-    root = root.rstrip("/")
-    found = system.find(root, maxdepth=2, detail=True)
+    with _fetching(url):
+        system, root = fsspec.core.url_to_fs(url)
+        root = root.rstrip("/")
+        found = system.find(root, maxdepth=2, detail=True)
     names = needed([path[len(root) + 1 :] for path in found])
     if not names:
         raise FileNotFoundError(f"{url} holds no model")
@@ -80,7 +83,8 @@ def _copied(url: str) -> str:
     try:
         for name in names:
             (folder / name).parent.mkdir(exist_ok=True)
-            system.get_file(f"{root}/{name}", str(folder / name))
+            with _fetching(f"{url.rstrip('/')}/{name}"):
+                system.get_file(f"{root}/{name}", str(folder / name))
         try:
             folder.rename(target)
         except OSError:  # another process was first
@@ -89,6 +93,17 @@ def _copied(url: str) -> str:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return str(target)
+
+
+@contextlib.contextmanager
+def _fetching(url: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a store's errors, the network's, those of a library that is not installed
+        raise FileNotFoundError(
+            f"the model's files at {url} could not be fetched ({type(error).__name__}: {error}): "
+            "name a directory here, or a URL that can be read"
+        ) from error
 
 
 def _version(entry: dict) -> object:

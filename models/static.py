@@ -10,7 +10,7 @@ max_tokens times the median token's characters and then at max_tokens, unknown t
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,13 @@ UNUSED: dict[str, tuple[Any, ...]] = {
     "layers": (None,),
     "long_documents": ("truncate",),
 }
+
+
+class Given(NamedTuple):
+    """Texts, and the tokens of each [n] where they are known."""
+
+    texts: Sequence[str]
+    tokens: np.ndarray | None
 
 
 class StaticEmbedder:
@@ -117,6 +124,15 @@ class StaticEmbedder:
         tokens: of each whole text as count_tokens has them, where they are known; otherwise those of truncated texts
         are counted.
         """
+        return self.compute(self.prepare(texts, tokens=tokens))
+
+    def prepare(self, texts: Sequence[str], *, tokens: np.ndarray | None = None) -> Given:
+        """What `compute` takes: nothing is done ahead, because looking words up already takes all cores."""
+        return Given(texts, tokens)
+
+    def compute(self, prepared: Given) -> Embedded:
+        """As try_embed, of texts that were prepared."""
+        texts, tokens = prepared
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         valid = np.zeros(len(texts), bool)
         found = np.zeros(len(texts), np.int64)

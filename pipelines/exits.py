@@ -5,6 +5,14 @@ import sys
 from collections.abc import Callable
 
 log = logging.getLogger("sluice")
+# Workers on this machine, and stores, log the traceback of an error that ends the command in a line of its own.
+TOLD_AGAIN = (
+    "apache_beam.runners.common",
+    "apache_beam.runners.direct",
+    "apache_beam.runners.portability.local_job_service",
+    "apache_beam.runners.worker",
+    "gcsfs",
+)
 
 
 def exit_code(work: Callable[[], int], *, verbose: bool = False) -> int:
@@ -12,7 +20,10 @@ def exit_code(work: Callable[[], int], *, verbose: bool = False) -> int:
 
     verbose: a line for each unit also on a terminal, and the traceback of what failed in a stage.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    if not verbose:
+        handler.addFilter(is_news)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     # On a terminal there is a progress line; elsewhere each unit leaves one in the log.
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if sys.stderr.isatty() else logging.INFO)
     try:
@@ -26,3 +37,10 @@ def exit_code(work: Callable[[], int], *, verbose: bool = False) -> int:
     except KeyboardInterrupt:
         print("sluice: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record is more than the traceback of an error that the command's last line tells."""
+    if not record.name.startswith(TOLD_AGAIN):
+        return True
+    return not record.exc_info and "Traceback (most recent call last)" not in record.getMessage()

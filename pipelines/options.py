@@ -131,7 +131,9 @@ def build_recipe(*, recipe: str = "d4", inputs: Sequence[str] = (), **options: A
         data["name"] = recipe
         data["steps"] = presets.steps_of(recipe, target=target, text=text is not None)
     _put_step_options(data, given)
-    return _validated(data, recipe)
+    found = _validated(data, recipe)
+    _check_embedding_options(found, given)
+    return found
 
 
 def _put(data: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
@@ -193,6 +195,18 @@ def _put_step_options(data: dict[str, Any], given: dict[str, Any]) -> None:
             raise ValueError(f"--{name} {given[name]} has no step to act on: it belongs to {' and '.join(kinds)}")
         for step in steps:
             step[name] = value
+
+
+def _check_embedding_options(recipe: Recipe, given: dict[str, Any]) -> None:
+    """Raises ValueError for an option of a model that does not run. --model may be there to count tokens."""
+    if recipe.needs_vectors and recipe.input.vector is None:
+        return
+    reason = "the vectors are given" if recipe.input.vector is not None else "no step of this recipe uses vectors"
+    usual = type(recipe.embedding)()
+    for name, value in given.items():
+        place = BY_NAME[name].place or ("",)
+        if place[0] == "embedding" and name != "model" and value != getattr(usual, place[1]):
+            raise ValueError(f"--{name.replace('_', '-')} {value} has no model to act on: {reason}")
 
 
 def _whole(name: str, value: Any) -> int:

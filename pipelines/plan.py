@@ -19,7 +19,7 @@ from sluice.pipelines.options import OPTIONS, add_options, build_recipe
 from sluice.pipelines.plan_clusters import largest_clusters
 from sluice.pipelines.plan_cost import cost_all, make_fleets
 from sluice.pipelines.plan_facts import find_facts
-from sluice.pipelines.plan_launch import launch
+from sluice.pipelines.plan_launch import launch, left_out
 from sluice.pipelines.plan_machine import measure_speed
 from sluice.pipelines.plan_page import render
 from sluice.pipelines.plan_rates import load_constants
@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--print-prices", action=PrintPrices, help="print the shipped price file, to edit, and stop")
     text = "folder of the flex templates (gs://...): print their calls instead of sluice commands"
     group.add_argument("--templates", metavar="URL", help=text)
+    text = "folder of those for an accelerator's image (default: that of --templates and -gpu, or -tpu)"
+    group.add_argument("--accelerator-templates", metavar="URL", help=text)
     group.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -76,10 +78,16 @@ def run(args: argparse.Namespace, beam_args: Sequence[str] = ()) -> int:
     machine = prices.machine(args.machine)
     if args.templates and machine.kind != "dataflow":
         raise ValueError(f"--templates are for Dataflow, and {args.machine} is a machine of one's own")
-    found = plan(recipe, prices=prices, machine=args.machine, workers=args.workers, sample=args.sample, run=args.run)
+    if args.accelerator_templates and not args.templates:
+        raise ValueError(f"--accelerator-templates {args.accelerator_templates} goes with --templates")
+    for flag, url in (("--templates", args.templates), ("--accelerator-templates", args.accelerator_templates)):
+        if url and not url.startswith("gs://"):
+            raise ValueError(f"{flag} is a folder as gs://bucket/templates, not {url!r}")
     rest = machine if machine.rest is None else prices.machine(machine.rest)
-    names = [stage["stage"] for stage in found["stages"]]
-    found["commands"] = launch(args, beam_args, machine=machine, rest=rest, stages=names)
+    # Before the work, since a command that would be refused is a reason to stop.
+    commands = launch(args, beam_args, recipe=recipe, machine=machine, rest=rest)
+    found = plan(recipe, prices=prices, machine=args.machine, workers=args.workers, sample=args.sample, run=args.run)
+    found |= {"commands": commands, "left_out": left_out(args, recipe, machine)}
     emit(found, render(found), as_json=args.json)
     return 0
 

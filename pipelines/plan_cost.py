@@ -74,14 +74,9 @@ class Fleet:
         wall = wall.plus(_together(trained, self.cores))
         core_seconds = total([seconds, alone, trained])
         if machine.accelerator and work.device_flops.high:
-            assert machine.tflops
-            device = work.device_flops.times(1 / (machine.tflops * machine.accelerators * 1e12)).over(
-                Range(DEVICE_SHARE.high, DEVICE_SHARE.likely, DEVICE_SHARE.low)
-            )
-            host = work.host.times(1 / machine.speed).times(elsewhere)
-            busy = device.plus(_together(host, self.cores))
+            busy = self.accelerated(work.device_flops, work.host)
             wall = wall.plus(busy.times(1 / max(min(used, work.tasks), 1.0)))
-            core_seconds = core_seconds.plus(host)
+            core_seconds = core_seconds.plus(work.host.times(1 / machine.speed).times(elsewhere))
         else:
             wall = wall.plus(_together(flops, product_cores))
             core_seconds = core_seconds.plus(flops)
@@ -90,6 +85,18 @@ class Fleet:
         compute = wall.times(hour * used / 3600)
         shuffle = ZERO if local else work.shuffled.times((self.prices.prices.shuffle_gb or 0.0) / GB)
         return Cost(work, self.name, self.workers if local else used, core_seconds, wall, compute, shuffle)
+
+    def accelerated(self, flops: Range, host: Range) -> Range:
+        """Seconds of one machine with an accelerator for a model's operations, and for core-seconds of tokenization at
+        speed 1 beside them.
+        """
+        machine = self.machine
+        assert machine.tflops and machine.speed
+        device = flops.times(1 / (machine.tflops * machine.accelerators * 1e12)).over(
+            Range(DEVICE_SHARE.high, DEVICE_SHARE.likely, DEVICE_SHARE.low)
+        )
+        elsewhere = Range.exactly(1.0) if self.here else ELSEWHERE
+        return device.at_least(_together(host.times(1 / machine.speed).times(elsewhere), self.cores))
 
     def without_price(self) -> list[str]:
         """What the price file has no price for."""

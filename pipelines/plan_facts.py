@@ -13,12 +13,18 @@ from sluice.pipelines.plan_rates import Rates
 from sluice.pipelines.plan_sample import copy_sample, corpus_bytes
 from sluice.pipelines.plan_survivors import survivors
 from sluice.pipelines.plan_work import Facts
+from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.stage_names import named_steps, stage_names
 from sluice.pipelines.stages import Run
 from sluice.transforms.records import Unit
 
 # Where no vectors are looked at, as many numbers as the default model's have.
 USUAL_DIMENSION = 384
+
+
+def planned_stages(recipe: Recipe) -> list[str]:
+    """Those that every run of the recipe has, in order."""
+    return [name for name in stage_names(recipe, repeats=0) if "-embedded/" not in name]
 
 
 def find_facts(run: Run, units: Sequence[Unit], *, records: int, constants: dict[str, Any], speed: Speed) -> Facts:
@@ -42,7 +48,7 @@ def find_facts(run: Run, units: Sequence[Unit], *, records: int, constants: dict
     steps = [(name, step) for name, step in named_steps(recipe.steps) if not name.endswith("-embedded")]
     return Facts(
         recipe=recipe,
-        names=[name for name in stage_names(recipe, repeats=0) if "-embedded/" not in name],
+        names=planned_stages(recipe),
         everything=sample.everything,
         units=len(units),
         largest_unit=largest_share(units),

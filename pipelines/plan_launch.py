@@ -1,22 +1,29 @@
 """The commands that start what was planned: a local run, jobs on Dataflow, or flex templates."""
 
 import argparse
+import re
 import shlex
 from collections.abc import Sequence
 
 from sluice.pipelines.options import OPTIONS
+from sluice.pipelines.plan_facts import planned_stages
+from sluice.pipelines.plan_flags import accelerated_flags, for_accelerator, missing, plain_flags
 from sluice.pipelines.plan_prices import Machine
+from sluice.pipelines.plan_templates import call, check_flags
+from sluice.pipelines.recipe import Recipe
+from sluice.pipelines.resources import check_resources
+from sluice.pipelines.runner import pipeline_options
+from sluice.pipelines.stage_names import REPORT, stage_names
 
 PLACEHOLDERS = {
-    "--project": "PROJECT",
-    "--region": "REGION",
-    "--temp_location": "gs://BUCKET/tmp",
-    "--sdk_container_image": "IMAGE",
+    "runner": "DataflowRunner",
+    "project": "PROJECT",
+    "region": "REGION",
+    "temp_location": "gs://BUCKET/tmp",
+    "sdk_container_image": "IMAGE",
 }
 # Where neither a run nor a bucket is given yet.
 RUN, CLOUD_RUN = "runs/planned", "gs://BUCKET/runs/planned"
-# What may stand between gcloud's parameters (its topic `escaping`).
-DELIMITERS = "~|#;@%"
 
 
 def curate_arguments(args: argparse.Namespace, run: str) -> list[str]:
@@ -38,92 +45,96 @@ def curate_arguments(args: argparse.Namespace, run: str) -> list[str]:
 
 
 def launch(
-    args: argparse.Namespace, beam_args: Sequence[str], *, machine: Machine, rest: Machine, stages: Sequence[str]
+    args: argparse.Namespace, beam_args: Sequence[str], *, recipe: Recipe, machine: Machine, rest: Machine
 ) -> list[str]:
-    """Shell commands, one after the other; words in capitals are to be filled in."""
+    """Shell commands, one after the other; words in capitals are to be filled in.
+
+    Raises ValueError for what Sluice, a template or gcloud would refuse.
+    """
     dataflow = machine.kind == "dataflow"
     run = args.run or (CLOUD_RUN if dataflow else RUN)
     curate = curate_arguments(args, run)
     if not dataflow:
         several = []
-        if args.workers > 1 and not _given(beam_args, "--direct_num_workers"):
+        if args.workers > 1 and not any(arg.split("=")[0] == "--direct_num_workers" for arg in beam_args):
             several = ["--direct_running_mode=multi_processing", f"--direct_num_workers={args.workers}"]
+        _check([*beam_args, *several], recipe)
         return [shlex.join(["sluice", *curate, *beam_args, *several])]
+    stages = planned_stages(recipe)
+    plain = plain_flags(args, beam_args, machine, rest)
+    _check(plain, recipe)
+    special = None
+    if machine.accelerator and "embeddings" in stages:
+        special = accelerated_flags(args, beam_args, machine)
+        try:
+            _check(special, recipe)
+        except ValueError as error:
+            raise ValueError(f"--machine {args.machine} has an accelerator: {error}") from None
     if args.templates:
-        return [_template(args, beam_args, stage, run, machine, rest) for stage in stages]
-    common = [*beam_args, *_dataflow(beam_args)]
-    plain = [*common, f"--max_num_workers={args.workers}", f"--machine_type={_type(args, rest, machine)}"]
-    if machine.accelerator is None or "embeddings" not in stages:
-        return [shlex.join(["sluice", *curate, *plain])]
-    first = [shlex.join(["sluice", *curate, "--prepare"])]
-    for stage in stages[: stages.index("embeddings")]:
-        first.append(shlex.join(["sluice", "stage", stage, "--run", run, *plain]))
-    special = [
-        *common,
-        f"--max_num_workers={args.workers}",
-        f"--machine_type={machine.machine_type or args.machine}",
-        f"--embedding_accelerator={machine.hint}",
-        "--experiments=no_use_multiple_sdk_containers",
-        "--number_of_worker_harness_threads=1",
-    ]
-    embed = shlex.join(["sluice", "stage", "embeddings", "--run", run, *special])
+        return _template_calls(args, beam_args, run, machine, stages, plain, special)
+    plain += missing(beam_args, **PLACEHOLDERS)
+    whole = shlex.join(["sluice", *curate, *plain])
+    if special is None:
+        return [whole]
+    image = for_accelerator(PLACEHOLDERS["sdk_container_image"], machine)
+    special += missing(special, **PLACEHOLDERS | {"sdk_container_image": image, "number_of_worker_harness_threads": 1})
+    commands = [shlex.join(["sluice", *curate, "--prepare"])]
+    for stage in stages[: stages.index("embeddings") + 1]:
+        flags = special if stage == "embeddings" else plain
+        commands.append(shlex.join(["sluice", "stage", stage, "--run", run, *flags]))
     # What is finished is skipped, so the whole command does the rest.
-    return [*first, embed, shlex.join(["sluice", *curate, *plain])]
+    return [*commands, whole]
 
 
-def _template(
-    args: argparse.Namespace, beam_args: Sequence[str], stage: str, run: str, machine: Machine, rest: Machine
-) -> str:
-    """A call of the stage's template; the launcher does not wait for its job."""
-    parameters = {"stage": stage, "run": run}
-    if stage == "inventory":
-        parameters["recipe"] = args.recipe
-        for option in OPTIONS:
-            value = getattr(args, option.name)
-            if value is not None:
-                parameters[option.name] = ",".join(map(str, value)) if option.many else str(value)
-    embeds = stage == "embeddings" and machine.accelerator is not None
-    if embeds:
-        parameters["embedding_accelerator"] = str(machine.hint)
-    kind = stage if "/" not in stage else "step"
-    used = machine if embeds else rest
-    words = ["gcloud", "dataflow", "flex-template", "run", f"sluice-{stage.replace('/', '-')}"]
-    words.append(f"--template-file-gcs-location={args.templates.rstrip('/')}/sluice-{kind}.json")
-    words.append(f"--region={_value(beam_args, '--region') or PLACEHOLDERS['--region']}")
-    if project := _value(beam_args, "--project"):
-        words.append(f"--project={project}")
-    if stage != "report":
-        words.append(f"--max-workers={args.workers}")
-        words.append(f"--worker-machine-type={_type(args, used, machine)}")
-    given = [f"{name}={value}" for name, value in parameters.items()]
-    mark = next(one for one in DELIMITERS + "\x1f" if not any(one in text for text in given))
-    words.append(f"--parameters=^{mark}^{mark.join(given)}")
-    return shlex.join(words)
+def left_out(args: argparse.Namespace, recipe: Recipe, machine: Machine) -> str | None:
+    """A sentence about stages that a run may have and that are not among the commands, where these name stages."""
+    names, planned = stage_names(recipe, repeats=1), planned_stages(recipe)
+    if not args.templates:
+        # `curate` finds them by itself, and where there is an accelerator it comes after the embeddings.
+        several = machine.kind == "dataflow" and machine.accelerator and "embeddings" in names
+        names = names[: names.index("embeddings")] if several else []
+    kinds = dict.fromkeys(
+        re.sub(r"(-embedded)/.*|(/(?:split|round)-)\d+.*", lambda found: found[1] or f"{found[2]}N", name)
+        for name in names
+        if name not in planned
+    )
+    if not kinds:
+        return None
+    listed = shlex.join(["sluice", "recipes", "--stages", args.recipe, "--repeats", "2"])
+    return f"Left out, because only the data decide about them: {', '.join(kinds)}. Their places: {listed}"
 
 
-def _type(args: argparse.Namespace, machine: Machine, asked: Machine) -> str:
-    """The machine type of a row: its own name, unless it says otherwise."""
-    if machine.machine_type:
-        return machine.machine_type
-    return args.machine if machine is asked else str(asked.rest)
+def _template_calls(
+    args: argparse.Namespace,
+    beam_args: Sequence[str],
+    run: str,
+    machine: Machine,
+    stages: Sequence[str],
+    plain: list[str],
+    special: list[str] | None,
+) -> list[str]:
+    """One for every stage. special: Beam's flags of the embeddings, where they have an accelerator."""
+    check_flags(beam_args)
+    calls = []
+    for stage in stages:
+        folder, flags, parameters = args.templates, plain, {"run": run}
+        if stage == "inventory":
+            parameters["recipe"] = args.recipe
+            for option in OPTIONS:
+                value = getattr(args, option.name)
+                if value is not None:
+                    parameters[option.name] = ",".join(map(str, value)) if option.many else str(value)
+        elif stage == "embeddings" and special is not None:
+            folder, flags = args.accelerator_templates or for_accelerator(args.templates, machine), special
+        elif stage == REPORT:
+            # One element: any worker will do.
+            flags = list(beam_args)
+        calls.append(call(stage, folder, flags, parameters))
+    return calls
 
 
-def _dataflow(beam_args: Sequence[str]) -> list[str]:
-    words = [] if _given(beam_args, "--runner") else ["--runner=DataflowRunner"]
-    return words + [f"{name}={value}" for name, value in PLACEHOLDERS.items() if not _given(beam_args, name)]
-
-
-def _given(beam_args: Sequence[str], name: str) -> bool:
-    return any(arg == name or arg.startswith(f"{name}=") for arg in beam_args)
-
-
-def _value(beam_args: Sequence[str], name: str) -> str | None:
-    for place, arg in enumerate(beam_args):
-        if arg.startswith(f"{name}="):
-            return arg.partition("=")[2]
-        if arg == name and place + 1 < len(beam_args):
-            return beam_args[place + 1]
-    return None
+def _check(flags: Sequence[str], recipe: Recipe) -> None:
+    check_resources(pipeline_options(flags, ""), recipe)
 
 
 def _option(flag: str, value: str) -> list[str]:

@@ -21,6 +21,8 @@ def render(found: dict[str, Any]) -> RenderableType:
     warnings = [Text(f"Warning: {printable(line)}", style="yellow") for line in found["warnings"]]
     commands = [Text(line, no_wrap=True, overflow="ignore") for line in found.get("commands", ())]
     how = [Text("\nTo start it:", style="bold"), *commands] if commands else []
+    if found.get("left_out"):
+        how.append(Text(found["left_out"], no_wrap=True, overflow="ignore"))
     return Group(*map(Text, _head(found)), Text(), table, Text(), *map(Text, _after(found)), *warnings, *how)
 
 
@@ -72,6 +74,8 @@ def _head(found: dict[str, Any]) -> list[str]:
         )
         + f"; kept: {_span(found['kept'], _count)}.",
     ]
+    if found["tokens"]:
+        lines.append(f"Tokens in all: {_span(found['tokens'], _count)}, likely {_count(found['tokens']['likely'])}.")
     here = (found["embedding"] or {}).get("here")
     if here:
         lines.append(
@@ -79,6 +83,12 @@ def _head(found: dict[str, Any]) -> list[str]:
             f"{_count(here['tokens_per_second'])} tokens a second ({here['documents']:,} documents of "
             f"{here['tokens_per_document']:.0f} tokens as the model sees them), "
             f"{found['embedding']['dimension']} dimensions."
+        )
+    there = (found["embedding"] or {}).get("on_accelerator")
+    if there:
+        lines.append(
+            f"Embedding on one {machine['name']}: {_span(there['tokens_per_second'], _count)} tokens a second, likely "
+            f"{_count(there['tokens_per_second']['likely'])}, by data sheets."
         )
     measured = "measured just now" if machine["measured"] else "as the price file says"
     rest = f", {machine['rest']} for the rest" if machine["rest"] != machine["name"] else ""

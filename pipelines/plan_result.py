@@ -8,6 +8,7 @@ from sluice.models.ranges import Range, total
 from sluice.pipelines.plan_clusters import Largest
 from sluice.pipelines.plan_cost import Cost, Fleet
 from sluice.pipelines.plan_embed import Embedded
+from sluice.pipelines.plan_rates import SAMPLE, SPREAD
 from sluice.pipelines.plan_sample import corpus_bytes
 from sluice.pipelines.plan_work import Facts
 from sluice.transforms.records import Unit
@@ -88,7 +89,7 @@ class Plan:
         if vectors is None:
             return None
         if not isinstance(vectors, Embedded):
-            return {"model": None, "dimension": vectors.dimension, "here": None}
+            return {"model": None, "dimension": vectors.dimension, "here": None, "on_accelerator": None}
         return {
             "model": self.facts.recipe.embedding.model,
             "dimension": vectors.dimension,
@@ -99,7 +100,18 @@ class Plan:
                 "tokens_per_document": vectors.tokens,
                 "operations_per_token": vectors.flops_per_token,
             },
+            "on_accelerator": self._on_accelerator(vectors),
         }
+
+    def _on_accelerator(self, vectors: Embedded) -> dict[str, Any] | None:
+        """One machine's speed; None where it has no accelerator, or the model is a token table, which uses none."""
+        if not (self.fleets[0].machine.accelerator and vectors.flops_per_token and vectors.tokens):
+            return None
+        host = Range.exactly(vectors.tokenize_seconds * self.facts.speed).times(SPREAD[SAMPLE])
+        flops = Range.exactly(vectors.tokens * vectors.flops_per_token)
+        documents = Range.exactly(1.0).over(self.fleets[0].accelerated(flops, host))
+        tokens = documents.times(vectors.tokens)
+        return {"documents_per_second": _json(documents), "tokens_per_second": _json(tokens)}
 
     def _machine(self) -> dict[str, Any]:
         first, rest = self.fleets

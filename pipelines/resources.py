@@ -9,7 +9,12 @@ import logging
 import re
 from typing import Any
 
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.transforms import resources
 
 from sluice.pipelines.recipe import Recipe
@@ -51,7 +56,8 @@ def check_resources(options: PipelineOptions, recipe: Recipe) -> None:
 
 
 def request_resources(options: PipelineOptions, transform: Any) -> None:
-    """Add to a job's hints what its stage asks for: memory where it states some, an accelerator where it runs a model.
+    """Add to a job's options what its stage asks for: memory where it states some; an accelerator and one process where
+    it runs a model.
 
     Of two memory hints the larger counts.
     """
@@ -69,7 +75,18 @@ def request_resources(options: PipelineOptions, transform: Any) -> None:
     accelerator = options.view_as(ResourceOptions).embedding_accelerator
     if accelerator and isinstance(transform, Embed):
         hints.append(f"accelerator={accelerator}")
+        transform.accelerator = True
+        _one_process(options)
     standard.resource_hints = hints
+
+
+def _one_process(options: PipelineOptions) -> None:
+    """One process of one thread unless it is asked otherwise: each would have the model on the accelerator again."""
+    debug = options.view_as(DebugOptions)
+    if not debug.lookup_experiment("use_multiple_sdk_containers"):
+        debug.add_experiment("no_use_multiple_sdk_containers")
+    if debug.number_of_worker_harness_threads is None:
+        debug.number_of_worker_harness_threads = 1
 
 
 def _no_right_fitting(options: PipelineOptions) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineResult
+from google.api_core.exceptions import RetryError
 
 from sluice.pipelines.launches import Launch, launched
 from sluice.pipelines.resources import check_resources, request_resources
@@ -112,7 +113,12 @@ def start_job(
     request_resources(options, transform)
     pipeline = beam.Pipeline(options=options)
     pipeline | transform
-    return pipeline.run()
+    try:
+        return pipeline.run()
+    except RetryError as error:  # Beam's client of Google's store, which says neither what it was doing nor where
+        cloud = options.view_as(GoogleCloudOptions)
+        place = cloud.staging_location or cloud.temp_location
+        raise OSError(f"the job could not be staged below {place}: {error}") from error
 
 
 def pipeline_options(beam_args: Sequence[str], stage: str, *, alone: bool = False) -> PipelineOptions:

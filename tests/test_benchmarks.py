@@ -165,3 +165,46 @@ def test_the_control_keeps_as_many_as_what_it_is_compared_with(benchmark_module,
 
     cut = benchmark_module("proof_runs").random_step(kept, total)["cut"]
     assert math.ceil(Decimal(cut["ratio"]) * total) == kept
+
+
+@pytest.mark.parametrize("model", ["bert", "opt"])
+def test_embedding_speed_is_a_share_of_the_fastest_product(benchmark_module, monkeypatch, capsys, model):
+    embed = benchmark_module("embed")
+    monkeypatch.setattr(embed, "CPU_SHAPES", ((256, 256, 256),))
+    directory = str(FOLDER.parent / "tests" / "data" / model)
+    flags = ["--model", directory, "--documents", "6", "--rounds", "1", "--dtype", "float32", "bfloat16"]
+    monkeypatch.setattr(sys, "argv", ["embed.py", *flags])
+    embed.main()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    found = {row[0]: dict(zip(table[0], row)) for table in [list(filter(None, rows))] for row in table[2:]}
+    assert list(found) == ["Sluice, float32", "Sluice, bfloat16"]
+    for row in found.values():
+        assert all(float(row[name].replace(",", "")) > 0 for name in ("documents/s", "tokens/s"))
+        assert 0 < float(row["MFU"].rstrip("%")) < 100 and 0 <= float(row["padding"].rstrip("%")) < 100
+        assert float(row["cosine"]) > 0.999
+
+
+@pytest.mark.parametrize("model", ["bert", "opt"])
+def test_the_work_of_a_model_is_that_of_its_products(benchmark_module, model):
+    # Three layers, 32 wide, 64 in between: 4 products of 32 x 32, two of 32 x 64, and those of attention.
+    lengths = np.array([5, 9])
+    found = benchmark_module("embed").model_work(str(FOLDER.parent / "tests" / "data" / model), lengths)
+    assert found == 3 * (14 * 2 * (4 * 32 * 32 + 2 * 32 * 64) + 4 * 32 * (25 + 81))
+
+
+def test_every_family_has_work(benchmark_module):
+    from sluice.models.families import families
+
+    embed = benchmark_module("embed")
+    for name in families():
+        once, twice = (embed.model_work(str(FOLDER.parent / "tests" / "data" / name), np.array([n])) for n in (10, 20))
+        assert twice > 2 * once > 0  # attention, whose work grows with the square, was found
+
+
+def test_short_texts_repeat_paragraphs_turned_when_these_run_out(benchmark_module):
+    static = benchmark_module("static")
+    long = "the first paragraph of a page is long enough to count as one, and "
+    paragraphs = static.paragraphs_of([f"{long} a\nshort\n {long} b", f"{long} a"])
+    assert paragraphs == [f"{long} a", f"{long} b"]
+    found = list(static.short_texts(5, paragraphs))
+    assert found[:2] == paragraphs and len(set(found)) == 5 and found[2].startswith("first paragraph")

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from sluice.models import vectors
+from sluice.models import device, vectors
 from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.models.model_files import WEIGHTS, local_directory
 from sluice.models.static import StaticEmbedder
@@ -33,6 +33,7 @@ class WriteEmbeddings(WriteUnit):
     With `embedder` None the vectors are those that fields.vector names. `previous`: embeddings by the same embedder for
     other survivors of the same documents; a row that has its vector there is not embedded again. `tokens_known`: the
     documents' tokens were counted by the model's own tokenizer, so what truncation cuts need not be counted again.
+    `accelerator`: one was asked for, so a worker without it fails instead of taking its time on the CPU.
 
     A document that the model computes no vector for, because it is not finite or zero, has a null row too; `reasons`
     counts it.
@@ -49,8 +50,10 @@ class WriteEmbeddings(WriteUnit):
         on_unreadable: str = "fail",
         previous: Artifact | None = None,
         tokens_known: bool = False,
+        accelerator: bool = False,
     ):
         super().__init__(target)
+        self.accelerator = accelerator
         self.documents = documents
         self.keep = keep
         # Columns do not decide which records are valid; texts are not needed where vectors are given.
@@ -62,6 +65,10 @@ class WriteEmbeddings(WriteUnit):
         self._embedder: Embedder | StaticEmbedder | None = None
 
     def setup(self) -> None:
+        if self.accelerator and device.on_cpu():
+            raise ValueError(
+                "an accelerator was asked for and JAX finds none: has the image its libraries, the machine its driver?"
+            )
         self._embedder = load(self.config) if self.config else None
 
     def write(self, unit: Unit) -> None:
@@ -84,25 +91,44 @@ class WriteEmbeddings(WriteUnit):
         self.target.write(unit.id, all_tables(), schema, stats)
 
     def _tables(self, unit: Unit, stats: dict[str, Any]) -> Iterator[pa.Table]:
+        # A thread reads and tokenizes the next window while the model computes this one.
+        with ahead(self._work(unit)) as found:
+            for work in found:
+                yield self._table(work, stats)
+                progress.add(self.stage, len(work.alive))
+
+    def _work(self, unit: Unit) -> "Iterator[_Work]":
         documents = self.documents.read(unit.id, ["row", "tokens"])
         rows = documents["row"].to_numpy()
         tokens = token_weights(documents) if self.tokens_known else None
         alive = survivors(self.keep, unit.id, len(rows))
         old = self._previous(unit.id)
         position = 0
-        found = _grouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable))
-        with ahead(found) as windows:
-            for window in windows:
-                stop = position + len(window.rows)
-                if not np.array_equal(rows[position:stop], window.rows):
-                    raise ArtifactError(f"unit {unit.id} no longer has the records it had: was the input changed?")
-                had = None if old is None else old.slice(position, stop - position)
-                counted = None if tokens is None else tokens[position:stop]
-                yield self._table(window, alive[position:stop], had, stats, counted)
-                position = stop
-                progress.add(self.stage, len(window.rows))
+        for window in _grouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable)):
+            stop = position + len(window.rows)
+            if not np.array_equal(rows[position:stop], window.rows):
+                raise ArtifactError(f"unit {unit.id} no longer has the records it had: was the input changed?")
+            had = None if old is None else old.slice(position, stop - position)
+            counted = None if tokens is None else tokens[position:stop]
+            yield self._prepared(window, alive[position:stop], had, counted)
+            position = stop
         if position != len(rows):
             raise ArtifactError(f"unit {unit.id} has {position} valid records, it had {len(rows)}")
+
+    def _prepared(
+        self, window: Window, alive: np.ndarray, old: pa.ChunkedArray | None, tokens: np.ndarray | None
+    ) -> "_Work":
+        known = np.zeros(len(alive), bool) if old is None else alive & old.is_valid().to_numpy()
+        chosen = np.flatnonzero(alive & ~known)
+        if self._embedder is None:
+            if window.vectors is None:
+                raise ArtifactError(f"no vectors in field {self.fields.vector!r}")
+            return _Work(alive, known, chosen, old, window.vectors[chosen])
+        texts = window.texts or []
+        counted = None if tokens is None else tokens[chosen]
+        return _Work(
+            alive, known, chosen, old, self._embedder.prepare([texts[index] for index in chosen], tokens=counted)
+        )
 
     def _previous(self, unit: int) -> pa.ChunkedArray | None:
         """The vectors that a unit had; None when there are none, or another run has just replaced them."""
@@ -113,17 +139,9 @@ class WriteEmbeddings(WriteUnit):
         except (FileNotFoundError, ArtifactError):
             return None
 
-    def _table(
-        self,
-        window: Window,
-        alive: np.ndarray,
-        old: pa.ChunkedArray | None,
-        stats: dict[str, Any],
-        tokens: np.ndarray | None,
-    ) -> pa.Table:
-        known = np.zeros(len(alive), bool) if old is None else alive & old.is_valid().to_numpy()
-        chosen = np.flatnonzero(alive & ~known)
-        given, valid = self._vectors(window, chosen, stats, None if tokens is None else tokens[chosen])
+    def _table(self, work: "_Work", stats: dict[str, Any]) -> pa.Table:
+        alive, known, chosen, old = work.alive, work.known, work.chosen, work.old
+        given, valid = self._vectors(work, stats)
         found = vectors.quantise(given[valid])
         stats["records"] += int(alive.sum())
         stats["embedded"] += len(found)
@@ -141,21 +159,28 @@ class WriteEmbeddings(WriteUnit):
         digests[there] = vectors.digests(full[there])
         return pa.table([to_fixed(full, there), to_fixed(digests, there)], schema=embedding_schema(found.shape[1]))
 
-    def _vectors(
-        self, window: Window, chosen: np.ndarray, stats: dict[str, Any], tokens: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [chosen, d] of some of a window's documents, and whether each has a vector."""
+    def _vectors(self, work: "_Work", stats: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [chosen, d] of the chosen documents, and whether each has a vector."""
         if self._embedder is None:
-            if window.vectors is None:
-                raise ArtifactError(f"no vectors in field {self.fields.vector!r}")
-            return window.vectors[chosen], np.ones(len(chosen), bool)
+            return work.given, np.ones(len(work.chosen), bool)
         before = asdict(self._embedder.counters)
-        texts = window.texts or []
-        found, valid = self._embedder.try_embed([texts[index] for index in chosen], tokens=tokens)
+        found, valid = self._embedder.compute(work.given)
         for name, value in asdict(self._embedder.counters).items():
             if name != "documents":
                 stats[name] = stats.get(name, 0) + value - before[name]
         return found, valid
+
+
+class _Work(NamedTuple):
+    """What is to be done for a window: which documents are still in [n], which have a vector in `old`, and the places
+    of the others, with what the embedder prepared of their texts, or their vectors where these are given.
+    """
+
+    alive: np.ndarray
+    known: np.ndarray
+    chosen: np.ndarray
+    old: pa.ChunkedArray | None
+    given: Any
 
 
 def embedding_schema(dimension: int) -> pa.Schema:
@@ -207,6 +232,7 @@ class Embed(beam.PTransform):
     previous: Artifact | None = None
     tokens_known: bool = False
     max_reject_share: float | None = None
+    accelerator: bool = False
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -234,6 +260,7 @@ class Embed(beam.PTransform):
             on_unreadable=self.on_unreadable,
             previous=self.previous,
             tokens_known=self.tokens_known,
+            accelerator=self.accelerator,
         )
         parts = pipeline | ReadUnits(self.inventory) | "Embed" >> beam.ParDo(write)
         return parts | Commit(

@@ -21,11 +21,18 @@ def launch_body(stage: str, parameters: dict[str, str], context: Any) -> dict[st
     return {
         "launchParameter": {
             "jobName": job_name(stage, context),
-            "containerSpecGcsPath": f"{params['templates']}/sluice-{template}.json",
+            "containerSpecGcsPath": f"{template_folder(stage, params)}/sluice-{template}.json",
             "parameters": parameters,
             "environment": environment(stage, params),
         }
     }
+
+
+def template_folder(stage: str, params: Any) -> str:
+    """The folder of the image's templates; a stage on an accelerator needs the image that has its libraries."""
+    if stage == "embeddings" and params["embedding_accelerator"]:
+        return params["accelerator_templates"] or f"{params['templates']}-gpu"
+    return params["templates"]
 
 
 def job_name(stage: str, context: Any) -> str:
@@ -36,7 +43,7 @@ def job_name(stage: str, context: Any) -> str:
 
 
 def environment(stage: str, params: Any) -> dict[str, Any]:
-    """The machines of a stage, as docs/dataflow.md advises."""
+    """The machines of a stage, as docs/dataflow.md advises; which image they run, the template says."""
     part = stage.rsplit("/", 1)[-1]
     wide = stage in ("documents", "embeddings", "corpus") or part == "clusters" or "-semdedup/scores" in stage
     found: dict[str, Any] = {

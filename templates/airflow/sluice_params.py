@@ -68,8 +68,8 @@ def beam_params() -> dict[str, Param]:
     return {
         "runner": Param(
             "FnApiRunner",
-            enum=["FnApiRunner", "FlinkRunner", "PortableRunner", "PrismRunner"],
-            description="Beam's runner",
+            enum=["FnApiRunner", "DirectRunner", "FlinkRunner", "PortableRunner", "PrismRunner"],
+            description="Beam's runner; DirectRunner tries to download Prism first, and without it is FnApiRunner",
         ),
         "beam_options": Param(
             {},
@@ -87,6 +87,12 @@ def dataflow_params() -> dict[str, Param]:
         "project": given("string", "project", "Google Cloud project", pattern="^[a-z][a-z0-9.:-]{4,}[a-z0-9]$"),
         "region": given("string", "region", "of the jobs", pattern=r"^[a-z]+-[a-z]+\d+$"),
         "templates": given("string", "templates", "folder with the templates' files", pattern=f"^{ON_GCS}$"),
+        "accelerator_templates": optional(
+            "string",
+            "the same for embedding_accelerator, from an image with its libraries (default: templates with -gpu)",
+            setting("accelerator_templates"),
+            pattern=f"^{ON_GCS}$",
+        ),
         "temp_location": given("string", "temp_location", "folder for temporary files", pattern=f"^{ON_GCS}$"),
         "service_account": optional("string", "of the workers", setting("service_account"), pattern="^[^@]+@[^@]+$"),
         "subnetwork": optional(

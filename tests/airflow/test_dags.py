@@ -44,39 +44,61 @@ DAY = {"run": "gs://bucket/daily/2026-01-02", "recipe": "gs://bucket/daily/2026-
 BEAM = {"input": "/data/corpus,s3://bucket/more/*.parquet", "run": "/data/runs/first", "keep_tokens": "1.5B"}
 FLINK = {"runner": "FlinkRunner", "beam_options": {"flink_master": "host:8081", "parallelism": 8}}
 
-# DAG, configuration, what is wrong with it (None: nothing).
+# DAG, configuration, what is wrong with which parameter (None: nothing).
 CASES: list[tuple[str, dict[str, Any], str | None]] = [
     ("sluice_beam_d4", BEAM, None),
     ("sluice_beam_d4", BEAM | FLINK | {"text": "body", "threshold": None, "keep": 1}, None),
-    ("sluice_beam_d4", {"run": "/data/runs/first"}, "input"),
-    ("sluice_beam_d4", {"input": "/data/corpus"}, "run"),
-    ("sluice_beam_d4", BEAM | {"run": "runs/first"}, "runs/first"),
-    ("sluice_beam_d4", BEAM | {"run": "/data/a,/data/b"}, "/data/a,/data/b"),
-    ("sluice_beam_d4", BEAM | {"input": "/data/corpus,,/more"}, "does not match"),
-    ("sluice_beam_d4", BEAM | {"keep": 0}, "0"),
-    ("sluice_beam_d4", BEAM | {"keep": 1.5}, "1.5"),
-    ("sluice_beam_d4", BEAM | {"keep": "half"}, "half"),
-    ("sluice_beam_d4", BEAM | {"keep_tokens": "many"}, "many"),
-    ("sluice_beam_d4", BEAM | {"threshold": 2}, "2"),
+    ("sluice_beam_d4", BEAM | {"runner": "DirectRunner"}, None),
+    ("sluice_beam_d4", {"run": "/data/runs/first"}, "input: No value passed"),
+    ("sluice_beam_d4", {"input": "/data/corpus"}, "run: No value passed"),
+    ("sluice_beam_d4", BEAM | {"run": "runs/first"}, "run: 'runs/first' does not match"),
+    ("sluice_beam_d4", BEAM | {"run": "/data/a,/data/b"}, "run: '/data/a,/data/b' does not match"),
+    ("sluice_beam_d4", BEAM | {"input": "/data/corpus,,/more"}, "input: '/data/corpus,,/more' does not match"),
+    ("sluice_beam_d4", BEAM | {"keep": 0}, "keep: 0 is less than or equal to the minimum"),
+    ("sluice_beam_d4", BEAM | {"keep": 1.5}, "keep: 1.5 is greater than the maximum"),
+    ("sluice_beam_d4", BEAM | {"keep": "half"}, "keep: 'half' is not of type"),
+    ("sluice_beam_d4", BEAM | {"keep_tokens": "many"}, "keep_tokens: 'many' does not match"),
+    ("sluice_beam_d4", BEAM | {"threshold": 2}, "threshold: 2 is greater than the maximum"),
     # Without text the recipe has other stages.
-    ("sluice_beam_d4", BEAM | {"text": "none"}, "none"),
-    ("sluice_beam_d4", BEAM | {"runner": "rm -rf"}, "rm -rf"),
-    ("sluice_beam_d4", BEAM | {"options": {"refine": "2"}}, "refine"),
-    ("sluice_beam_d4", BEAM | {"options": {"pooling": 1}}, "1"),
-    ("sluice_beam_d4", BEAM | {"beam_options": {"--x": "1"}}, "--x"),
+    ("sluice_beam_d4", BEAM | {"text": "none"}, "text: 'none' does not match"),
+    ("sluice_beam_d4", BEAM | {"runner": "rm -rf"}, "runner: 'rm -rf' is not one of"),
+    ("sluice_beam_d4", BEAM | {"options": {"refine": "2"}}, "options: 'refine' is not one of"),
+    ("sluice_beam_d4", BEAM | {"options": {"pooling": 1}}, "options: 1 is not of type 'string'"),
+    ("sluice_beam_d4", BEAM | {"beam_options": {"--x": "1"}}, "beam_options: '--x' does not match"),
     ("sluice_dataflow_d4", CURATION | MORE | CLOUD | WORKERS, None),
-    ("sluice_dataflow_d4", CURATION, "project"),
-    ("sluice_dataflow_d4", CURATION | CLOUD | {"run": "/data/runs/first"}, "/data/runs/first"),
-    ("sluice_dataflow_d4", CURATION | CLOUD | {"input": "s3://bucket/corpus"}, "s3"),
-    ("sluice_dataflow_d4", CURATION | CLOUD | {"max_workers": 0}, "0"),
-    ("sluice_dataflow_d4", CURATION | CLOUD | {"max_workers": 100000}, "100000"),
-    ("sluice_dataflow_d4", CURATION | CLOUD | {"machine_type": "large"}, "large"),
-    ("sluice_dataflow_d4", CURATION | CLOUD | {"embedding_accelerator": "l4"}, "l4"),
-    ("sluice_dataflow_d4", CURATION | CLOUD | {"region": "Europe"}, "Europe"),
+    ("sluice_dataflow_d4", CURATION, "project: No value passed"),
+    ("sluice_dataflow_d4", CURATION | CLOUD | {"run": "/data/runs/first"}, "run: '/data/runs/first' does not match"),
+    (
+        "sluice_dataflow_d4",
+        CURATION | CLOUD | {"input": "s3://bucket/corpus"},
+        "input: 's3://bucket/corpus' does not match",
+    ),
+    ("sluice_dataflow_d4", CURATION | CLOUD | {"max_workers": 0}, "max_workers: 0 is less than the minimum"),
+    (
+        "sluice_dataflow_d4",
+        CURATION | CLOUD | {"max_workers": 100000},
+        "max_workers: 100000 is greater than the maximum",
+    ),
+    ("sluice_dataflow_d4", CURATION | CLOUD | {"machine_type": "large"}, "machine_type: 'large' does not match"),
+    (
+        "sluice_dataflow_d4",
+        CURATION | CLOUD | {"embedding_accelerator": "l4"},
+        "embedding_accelerator: 'l4' does not match",
+    ),
+    (
+        "sluice_dataflow_d4",
+        CURATION | CLOUD | {"accelerator_templates": "/t"},
+        "accelerator_templates: '/t' does not match",
+    ),
+    ("sluice_dataflow_d4", CURATION | CLOUD | {"region": "Europe"}, "region: 'Europe' does not match"),
     ("sluice_daily", {"input": "/in/%Y/%m/%d", "runs": "/daily", "base": "/runs/base"}, None),
-    ("sluice_daily", {"input": "/in/%Y/%m/%d", "runs": "/daily"}, "base"),
-    ("sluice_daily", {"input": "in", "runs": "/daily", "base": "/runs/base"}, "in"),
-    ("sluice_daily", {"input": "/in", "runs": "/daily", "base": "/b", "duplicate_threshold": 1.1}, "1.1"),
+    ("sluice_daily", {"input": "/in/%Y/%m/%d", "runs": "/daily"}, "base: No value passed"),
+    ("sluice_daily", {"input": "in", "runs": "/daily", "base": "/runs/base"}, "input: 'in' does not match"),
+    (
+        "sluice_daily",
+        {"input": "/in", "runs": "/daily", "base": "/b", "duplicate_threshold": 1.1},
+        "duplicate_threshold: 1.1 is greater than the maximum",
+    ),
 ]
 
 
@@ -114,6 +136,9 @@ def plain(tmp_path_factory) -> dict[str, Any]:
             ["sluice_dataflow_d4", CURATION | MORE | CLOUD | WORKERS, None],
             ["sluice_dataflow_quality", CURATION | CLOUD, None],
             ["sluice_beam_d4", BEAM | MORE | FLINK, None],
+            ["sluice_dataflow_d4", CURATION | CLOUD, None],
+            ["sluice_dataflow_d4", CURATION | CLOUD | WORKERS | {"accelerator_templates": "gs://bucket/l4"}, None],
+            ["sluice_beam_random", BEAM | {"runner": "DirectRunner"}, None],
         ],
         run=[one | {"storage": place} for one in runs],
     )
@@ -130,7 +155,8 @@ def configured(tmp_path_factory) -> dict[str, Any]:
         "daily_runs": "gs://bucket/daily",
         "daily_base": "gs://bucket/base",
     }
-    settings = CLOUD | daily | {"daily_on": "dataflow", "deferrable": "true", "daily_catchup": "true"}
+    daily |= {"daily_on": "dataflow", "daily_catchup": "true"}
+    settings = CLOUD | daily | {"deferrable": "true", "accelerator_templates": "gs://bucket/templates-tpu"}
     airflow = make_airflow(tmp_path_factory, folder / "home", poll_sleep="0", recipes=str(own), **settings)
     run = {"dag": "sluice_dataflow_short", "conf": CURATION, "storage": storage(folder)}
     return airflow.ask(
@@ -204,7 +230,7 @@ def test_parameters_are_checked(plain):
         if problem is None:
             assert said is None, (name, conf, said)
         else:
-            assert said is not None and problem in said, (name, conf, said)
+            assert said is not None and f"Invalid input for param {problem}" in said, (name, conf, said)
 
 
 # What Dataflow is asked for -------------------------------------------------------------------------------------
@@ -222,15 +248,15 @@ def check_body(body: dict[str, Any]) -> dict[str, Any]:
     assert list(body) == ["launchParameter"]
     LaunchFlexTemplateParameter.from_json(json.dumps(told), ignore_unknown_fields=False)
     assert re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", told["jobName"])
-    place, _, file = told["containerSpecGcsPath"].rpartition("/")
-    assert place == "gs://bucket/templates"
-    known = template(file.removesuffix(".json"))
+    known = template(Path(told["containerSpecGcsPath"]).stem)
     required = {name for name, one in known.items() if not one.get("isOptional")}
     assert required <= set(told["parameters"]) <= set(known)
     for name, value in told["parameters"].items():
         assert isinstance(value, str)
         for regex in known[name].get("regexes", []):
             assert re.fullmatch(regex, value), (name, value, regex)
+    # The template names the image of launcher and workers; no parameter of a template does.
+    assert "sdkContainerImage" not in told["environment"]
     return told
 
 
@@ -271,6 +297,21 @@ def test_bodies_carry_what_templates_require_and_nothing_they_do_not_know(plain,
         assert len({told["jobName"] for told in found.values()}) == len(found)
 
 
+def folders(rendered: dict[str, Any]) -> dict[str, str]:
+    """Where each stage's template is."""
+    return {stage: told["containerSpecGcsPath"].rpartition("/")[0] for stage, told in bodies(rendered).items()}
+
+
+def test_embeddings_on_an_accelerator_are_launched_from_the_templates_of_its_image(plain, configured):
+    usual, cpu, gpu = "gs://bucket/templates", *map(folders, (plain["render"][3], plain["render"][0]))
+    assert "embeddings" in cpu and set(cpu.values()) == {usual}
+    assert gpu == cpu | {"embeddings": f"{usual}-gpu"}
+    assert folders(plain["render"][4]) == cpu | {"embeddings": "gs://bucket/l4"}
+    daily = folders(configured["render"][0])
+    assert daily["embeddings"] == f"{usual}-tpu"
+    assert {folder for stage, folder in daily.items() if stage != "embeddings"} == {usual}
+
+
 def test_every_stage_has_machines_that_fit_it(plain):
     full, short = (
         {stage: told["environment"] for stage, told in bodies(rendered).items()} for rendered in plain["render"][:2]
@@ -306,6 +347,10 @@ def test_the_beam_operator_gets_the_stage_as_options(plain):
         "run": "/data/runs/first",
         **FLINK["beam_options"],
     }
+
+
+def test_the_runner_that_people_type_is_handed_on(plain):
+    assert {fields["runner"] for fields in plain["render"][5].values()} == {"DirectRunner"}
 
 
 # Runs against a stand-in for Dataflow's service -----------------------------------------------------------------

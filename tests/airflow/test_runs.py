@@ -1,4 +1,4 @@
-"""The DAGs that need no cloud, to their end in a real Airflow: a curation twice, and two days of a corpus."""
+"""The DAGs that need no cloud, to their end in a real Airflow: a curation in which a process dies, and two days."""
 
 import hashlib
 import sysconfig
@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
+from sluice.pipelines.curate import curate
 from sluice.pipelines.explain import explain
 from sluice.pipelines.sample_corpus import write_sample_corpus
 from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.status import status
-from tests.airflow.environment import make_airflow
+from tests.airflow.environment import ROOT, make_airflow
 from tests.pipelines.corpora import corpus_rows, fates, kept_ids, make_rows, open_run, run_d4, write_jsonl
 from tests.pipelines.running import run_steps
 from tests.warm import warm_python
 
 DOCUMENTS = 60
+MODEL = ROOT / "tests" / "data" / "bert"
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -25,30 +27,54 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.blake2b(path.read_bytes()).hexdigest() for path in files}
 
 
+DIES_ONCE = """\
+#!/bin/sh
+case " $* " in *" --stage=embeddings "*) mkdir {folder}/died 2>/dev/null && kill -9 $$ ;; esac
+exec {python} "$@"
+"""
+
+
 @pytest.fixture
-def python(tmp_path):
-    with warm_python(tmp_path) as script:
-        yield script
+def dying_python(tmp_path):
+    """An interpreter whose process is killed when it is first told to embed."""
+    script = tmp_path / "dying"
+    with warm_python(tmp_path) as python:
+        script.write_text(DIES_ONCE.format(folder=tmp_path, python=python))
+        script.chmod(0o755)
+        yield str(script)
 
 
-def test_a_curation_of_real_documents_ends_and_the_same_run_again_changes_nothing(tmp_path, tmp_path_factory, python):
-    write_sample_corpus(str(tmp_path / "in"), shards=2, limit=DOCUMENTS, roots=[sysconfig.get_paths()["stdlib"]])
-    conf = {"input": str(tmp_path / "in"), "run": str(tmp_path / "run"), "id": "id", "keep": 0.5}
-    airflow = make_airflow(tmp_path_factory, tmp_path / "home", file="sluice_beam.py", python=python)
-    told = {"dag": "sluice_beam_random", "conf": conf}
+def test_a_stage_that_dies_is_tried_again_and_the_same_run_once_more_changes_nothing(
+    tmp_path, tmp_path_factory, dying_python
+):
+    source, run = str(tmp_path / "in"), tmp_path / "run"
+    write_sample_corpus(source, shards=2, limit=DOCUMENTS, roots=[sysconfig.get_paths()["stdlib"]])
+    options = {"id": "id", "keep": 0.5, "model": str(MODEL)}
+    airflow = make_airflow(tmp_path_factory, tmp_path / "home", file="sluice_beam.py", python=dying_python)
+    told = {"dag": "sluice_beam_d4", "conf": {"input": source, "run": str(run), **options}}
     (first,) = airflow.ask(run=[told | {"date": "2026-03-01"}])["run"]
     assert first["state"] == "success", (first, airflow.log[-5000:])
-    assert set(first["tasks"].values()) == {"success"}
-    assert first["assets"][0]["uri"] == f"file://{tmp_path}/run/corpus"
-    assert first["assets"][0]["aliases"] == ["sluice_beam_random"]
-    assert len(corpus_rows(tmp_path / "run")) == len(kept_ids(tmp_path / "run")) == DOCUMENTS // 2
-    assert status(str(tmp_path / "run"))["state"] == "finished"
+    assert {task: tries for task, tries in first["tries"].items() if tries != 1} == {"embeddings": 2}
+    assert "return code -9" in airflow.log
+    made = {stage.name for stage in open_run(str(run)).stages()} | {"report", "publish"}
+    assert {task.replace(".", "/") for task, state in first["tasks"].items() if state == "success"} == made
+    assert set(first["tasks"].values()) == {"success", "skipped"}
+    assert first["assets"][0]["uri"] == f"file://{run}/corpus"
+    assert first["assets"][0]["aliases"] == ["sluice_beam_d4"]
+    assert status(str(run))["state"] == "finished"
 
-    before = digests(tmp_path / "run")
-    (again,) = airflow.ask(run=[told | {"date": "2026-03-02"}])["run"]
-    assert again["state"] == "success"
-    assert airflow.log.count("finished_before") >= 6
-    after = digests(tmp_path / "run")
+    # The same without Airflow.
+    curate([source], str(tmp_path / "alone"), recipe="d4", **options | {"keep": "0.5"})
+    assert kept_ids(run) == kept_ids(tmp_path / "alone") and len(kept_ids(run)) == DOCUMENTS // 2
+    assert corpus_rows(run) == corpus_rows(tmp_path / "alone")
+
+    before = digests(run)
+    # Without the Prism that DirectRunner would download.
+    direct = {"runner": "DirectRunner", "beam_options": {"prism_location": str(tmp_path / "none")}}
+    (again,) = airflow.ask(run=[told | {"date": "2026-03-02", "conf": told["conf"] | direct}])["run"]
+    assert again["state"] == "success", (again, airflow.log[-5000:])
+    assert airflow.log.count("finished_before") >= len(made) - 2
+    after = digests(run)
     # The report is made again, and every launch leaves its note.
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
     assert {name for name in changed if not name.startswith("launches/")} <= {"report.json"}

@@ -53,8 +53,8 @@ class Proxy:
 
     def asked(self, method: str, target: str, head: bytes, ranged: bool) -> str | None:
         kind, name = kind_of(method, target, ranged)
-        if kind == "put":
-            name = name_in(head)
+        if kind in ("put", "start"):
+            name = name or name_in(head)
         with self.lock:
             request = Request(kind, name, 1 + sum(one.kind == kind for one in self.requests))
             self.requests.append(request)
@@ -166,6 +166,6 @@ def serve(upstream: str) -> Iterator[Proxy]:
 
 
 def name_in(head: bytes) -> str:
-    """The object that a multipart upload is for."""
+    """The object that an upload is for, where its request's address does not say so."""
     found = re.search(rb'"name": ?"([^"]+)"', head)
     return found[1].decode() if found else ""

@@ -1,5 +1,6 @@
 """A model is found in a directory, fetched from a URL or from the hub, or an error says where it was looked for."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from sluice.models import model_files
 from sluice.models.embedder import EmbedderConfig, load
 from sluice.models.model_files import local_directory, needed
+from sluice.pipelines.main import main
 
 DATA = Path(__file__).parents[1] / "data"
 pytestmark = pytest.mark.usefixtures("quick_programs", "one_bucket")
@@ -65,6 +67,38 @@ def test_a_url_without_a_model_is_refused():
     fsspec.filesystem("memory").pipe("/nothing/readme.md", b"")
     with pytest.raises(FileNotFoundError, match="memory://nothing holds no model"):
         local_directory("memory://nothing")
+
+
+def out_of_reach(self, path, *args, **options):
+    raise ConnectionResetError("Cannot connect to host")
+
+
+@pytest.mark.parametrize(("fails", "named"), [("find", "memory://far/model"), ("get_file", "/config.json")])
+def test_a_url_that_cannot_be_read_is_named_with_what_the_store_said(fails, named, monkeypatch):
+    memory = fsspec.filesystem("memory")
+    memory.put(str(DATA / "bert") + "/", "/far/model/", recursive=True)
+    with monkeypatch.context() as patch, pytest.raises(FileNotFoundError) as raised:
+        patch.setattr(type(memory), fails, out_of_reach)
+        local_directory("memory://far/model")
+    assert re.fullmatch(
+        r"the model's files at memory://far/model.* could not be fetched \(ConnectionResetError: Cannot connect .*",
+        str(raised.value),
+    )
+    assert f"{named} could not be fetched" in str(raised.value)
+    assert not list(model_files._cache().glob("*"))
+    assert Path(local_directory("memory://far/model"), "config.json").exists()
+    memory.rm("/far", recursive=True)
+
+
+@pytest.mark.parametrize("url", ["memory://far/model", "nosuch://bucket/model"])
+def test_a_command_whose_model_cannot_be_read_ends_in_one_line(url, monkeypatch, tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "the fox"}\n')
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "find", out_of_reach)
+    command = ["curate", "--input", str(tmp_path), "--id", "id", "--run", str(tmp_path / "run"), "--recipe", "semdedup"]
+    assert main([*command, "--keep", "0.5", "--model", url]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"sluice: the model's files at {url} could not be fetched") and "Traceback" not in error
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_name_is_fetched_from_the_hub(monkeypatch, tmp_path):

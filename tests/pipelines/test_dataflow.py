@@ -359,8 +359,26 @@ def test_an_accelerator_is_asked_for_by_the_stage_that_embeds_alone(run, service
     assert found["accelerator"] == accelerator.encode()
     without = stage_of(run, "embeddings").transform.worker_memory
     assert int(found["min_ram_bytes"]) == without + memory.MODEL_RUNTIME + 3 * 5000
+    # One process of one thread for an accelerator, unless it is asked otherwise.
+    asked = [f"--embedding_accelerator={accelerator}"]
+    again = replace(with_model, transform=replace(with_model.transform))
+    job = submit(again, run, service, *asked)
+    assert job.options["number_of_worker_harness_threads"] == 1
+    assert "no_use_multiple_sdk_containers" in job.request["environment"]["experiments"]
+    again = replace(with_model, transform=replace(with_model.transform))
+    job = submit(
+        again,
+        run,
+        service,
+        *asked,
+        "--experiments=use_multiple_sdk_containers",
+        "--number_of_worker_harness_threads=4",
+    )
+    assert job.options["number_of_worker_harness_threads"] == 4
+    assert "no_use_multiple_sdk_containers" not in job.request["environment"]["experiments"]
     other = submit(stage_of(run, "02-semdedup/scores"), run, service, f"--embedding_accelerator={accelerator}")
     assert set(hints(other)) == {"min_ram_bytes"}
+    assert "no_use_multiple_sdk_containers" not in other.request["environment"]["experiments"]
 
 
 def test_the_larger_of_two_memory_hints_counts(run, service):

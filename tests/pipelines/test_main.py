@@ -1,9 +1,13 @@
 """The command line: help that works, and one clear line for every misuse, before any work starts."""
 
 import json
+import logging
+import subprocess
+import sys
 
 import pytest
 
+from sluice.pipelines.exits import is_news
 from sluice.pipelines.main import main
 from tests.pipelines.corpora import fates, kept_ids, make_rows, run_d4, write_jsonl
 
@@ -52,6 +56,8 @@ MISUSES = [
     (["--recipe", "semdedup", "--rule", "greedy"], "rule greedy takes a threshold or eps only"),
     (["--recipe", "random", "--keep-tokens", "10"], "nothing counts tokens"),
     (["--recipe", "random", "--order", "easy"], "--order easy has no step to act on"),
+    (["--recipe", "random", "--dtype", "bfloat16"], "--dtype bfloat16 has no model to act on: no step"),
+    (["--vector", "embedding", "--max-tokens", "64"], "--max-tokens 64 has no model to act on: the vectors are given"),
     (["--clusters", "many"], "--clusters must be a whole number or auto, not 'many'"),
     (["--clusters", "0"], "clusters must be from 1"),
     (["--max-reject-share", "2"], "input.max_reject_share"),
@@ -70,6 +76,34 @@ def test_misuse_is_one_clear_line_and_leaves_nothing_behind(source, tmp_path, ca
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not (tmp_path / "run").exists()
+
+
+def test_a_refusal_inside_a_job_is_told_in_one_line_and_with_its_traceback_where_asked(tmp_path):
+    source = write_jsonl(tmp_path / "in", [*make_rows(4), {"id": "no text"}])
+    command = ["-m", "sluice.pipelines.main", "curate", "--input", source, "--id=id", "--recipe=random", "--keep=0.5"]
+    command += ["--run", str(tmp_path / "run")]
+    plain, verbose = (
+        subprocess.run([sys.executable, *command, *more], capture_output=True, text=True)
+        for more in ([], ["--verbose"])
+    )
+    told = "sluice: stage documents: 1 of 5 records were rejected, more than max_reject_share 0.01 allows: 1 x no text"
+    for ended in (plain, verbose):
+        assert (ended.returncode, ended.stderr.splitlines()[-1]) == (1, told)
+    assert "Traceback" not in plain.stderr and "apache_beam" not in plain.stderr
+    assert "check_rejects" in verbose.stderr and verbose.stderr.count("Traceback") >= 2
+
+
+def test_only_the_tracebacks_of_workers_and_stores_are_kept_from_the_log():
+    def record(name: str, message: str, *, traced: bool = False) -> logging.LogRecord:
+        error = (ValueError, ValueError("x"), None) if traced else None
+        return logging.LogRecord(name, logging.ERROR, "", 0, message, None, error)
+
+    assert not is_news(record("apache_beam.runners.common", "x", traced=True))
+    assert not is_news(record("apache_beam.runners.direct.executor", "at\nTraceback (most recent call last):\n"))
+    assert not is_news(record("gcsfs", "_request out of retries", traced=True))
+    assert is_news(record("apache_beam.runners.common", "a worker says 100 %"))
+    assert is_news(record("apache_beam.runners.dataflow.dataflow_runner", "Traceback (most recent call last):"))
+    assert is_news(record("sluice", "stage failed", traced=True))
 
 
 def test_an_input_that_is_not_there_is_named(tmp_path, capsys):

@@ -3,7 +3,6 @@
 import gzip
 import itertools
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import pytest
 
 from sluice.pipelines import plan_sample
 from sluice.pipelines.curate import open_run
-from sluice.pipelines.main import main, parser
-from sluice.pipelines.options import OPTIONS, build_recipe, check_beam_args
+from sluice.pipelines.main import main
+from sluice.pipelines.options import build_recipe
 from sluice.pipelines.plan import plan
 from sluice.pipelines.plan_prices import read_prices
 from sluice.pipelines.plan_rates import NOT_MEASURED, Rates, load_constants
@@ -90,12 +89,13 @@ def test_memory_is_what_the_stages_ask_for(planned, run):
 
 
 def test_stored_bytes_of_every_stage_are_within_the_forecast(planned, run):
-    """Within its range or 4 KB of it: manifests hold paths, whose length is the folder's."""
+    """Within 3 % of its range, and likely at most 2.3 times what it is: that of a part with a few bytes is a guess."""
     on_disk = {stage["stage"]: stage["bytes"] for stage in status(run)["stages"]}
     for stage in planned["stages"]:
-        if stage["stage"] in on_disk:
-            forecast = stage["stored_bytes"]
-            assert forecast["low"] - 4096 <= on_disk[stage["stage"]] <= forecast["high"] + 4096, stage["stage"]
+        if stage["stage"] in on_disk and stage["stage"] != "report":
+            forecast, found = stage["stored_bytes"], on_disk[stage["stage"]]
+            assert 0.97 * forecast["low"] <= found <= 1.03 * forecast["high"], stage["stage"]
+            assert 0.8 <= forecast["likely"] / found <= 2.3, stage["stage"]
     total = planned["totals"]["stored_bytes"]
     assert total["low"] <= status(run)["bytes"] <= total["high"]
 
@@ -123,6 +123,7 @@ def test_the_json_has_these_names_and_no_others(planned):
     assert set(planned) == NAMES
     assert all(set(stage) == NAMES_OF_STAGES for stage in planned["stages"])
     assert set(planned["cost"]) == NAMES_OF_COST
+    assert set(planned["embedding"]) == {"model", "dimension", "here", "on_accelerator"}
     assert set(planned["largest_clusters"][0]) == {"step", "clusters", "documents", "most_in_bin", "split"}
     assert json.loads(json.dumps(planned, allow_nan=False)) == planned
 
@@ -186,14 +187,18 @@ def write_many(folder: Path, kind: str, documents: int = 3000) -> None:
 
 @pytest.mark.parametrize("kind", ["jsonl", "gzip", "parquet"])
 def test_the_number_of_documents_is_told_from_pieces(kind, tmp_path, monkeypatch):
-    """Pieces of 1 to 4 KB of 3,000 documents: the forecast is within its own range, or three times that."""
+    """Pieces of 4 KB of 3,000 documents: they are inside the range, which is narrow.
+
+    Of gzip a piece loses its last block, some 1 KB, so that the forecast is too low by as much.
+    """
     monkeypatch.setattr(plan_sample, "LEAST_BYTES", 4000)
     monkeypatch.setattr(plan_sample, "BYTES_EACH", 1)
     write_many(tmp_path / "in", kind)
     found = plan(build_recipe(inputs=(str(tmp_path / "in"),), recipe="random"), prices=read_prices(), sample=400)
     assert not found["sample"]["is_the_corpus"] and 0 < found["sample"]["documents"] < 2000
     low, likely, high = (found["documents"][end] for end in ("low", "likely", "high"))
-    assert abs(likely - 3000) <= 1.5 * (high - low)
+    assert high - low <= 0.2 * 3000
+    assert abs(likely - 3000) <= 0.2 * 3000 if kind == "gzip" else low <= 3000 <= high
     assert found["sample"]["rejected"] == 0
 
 
@@ -242,8 +247,30 @@ def test_a_model_is_timed_on_the_sample(tmp_path):
     assert here["documents_per_second"] > 0 and 3 <= here["tokens_per_document"] <= 256
     assert here["tokens_per_second"] == pytest.approx(here["documents_per_second"] * here["tokens_per_document"])
     assert found["tokens_per_document"]["low"] > 0 and here["operations_per_token"] > 0
+    assert found["embedding"]["on_accelerator"] is None
     embeddings = next(stage for stage in found["stages"] if stage["stage"] == "embeddings")
     assert embeddings["basis"] == "sample" and embeddings["memory_bytes"] > memory.PROCESS + memory.MODEL_RUNTIME
+
+
+def test_the_page_says_how_many_tokens_there_are_and_how_fast_an_accelerator_takes_them(tmp_path, capsys):
+    rows = [{"id": str(n), "text": f"the {n} fox and the lazy dog " * (n % 7 + 1)} for n in range(80)]
+    source = write_jsonl(tmp_path / "in", rows)
+    model = str(Path(__file__).parents[1] / "data" / "bert")
+    asked = ["plan", "--input", source, "--model", model, "--clusters", "4", "--machine", "g2-standard-8"]
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    there, work = found["embedding"]["on_accelerator"], found["embedding"]["here"]
+    assert set(there) == {"documents_per_second", "tokens_per_second"}
+    for end in ENDS:
+        assert there["tokens_per_second"][end] == pytest.approx(
+            there["documents_per_second"][end] * work["tokens_per_document"]
+        )
+    # An L4 does at most 121e12 operations a second, of which a model reaches less than half.
+    assert 0 < there["tokens_per_second"]["high"] < 0.5 * 121e12 / work["operations_per_token"]
+    assert main(asked) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "Tokens in all: " in page and "Embedding on one g2-standard-8: " in page
+    assert "Left out, because only the data decide about them: " not in page
 
 
 # Warnings -------------------------------------------------------------------------------------------------------
@@ -278,92 +305,7 @@ def test_a_hot_template_is_seen_and_said_to_be_split(tmp_path):
     assert any("likely to be split" in line for line in found["warnings"])
 
 
-# Commands -------------------------------------------------------------------------------------------------------
-
-GIVEN = [
-    ["--keep", "0.25"],
-    ["--keep-tokens", "10B", "--tokens", "column:n", "--recipe", "semdedup"],
-    ["--eps", "0.05", "--recipe", "semdedup", "--order", "easy", "--rule", "greedy", "--prompt", "passage: it's $5"],
-    ["--prompt", "", "--seed", "7", "--max-reject-share", "0.5", "--unreadable", "reject", "--clusters", "12"],
-    ["--text=-dashed", "--id", "a b", "--unit-bytes", "1000", "--refine", "2", "--run", "runs/it's mine"],
-]
-
-
-def printed(capsys, *arguments: str) -> list[str]:
-    assert main(["plan", *arguments, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)["commands"]
-
-
-def parsed(command: str) -> tuple[Any, list[str]]:
-    words = shlex.split(command)
-    assert words[0] == "sluice"
-    args, beam_args = parser().parse_known_args(words[1:])
-    check_beam_args(beam_args)
-    return args, beam_args
-
-
-def recipe_in(args: Any) -> Any:
-    given = {option.name: getattr(args, option.name) for option in OPTIONS if option.name != "input"}
-    return build_recipe(recipe=args.recipe, inputs=args.input, **given)
-
-
-@pytest.fixture
-def no_work(monkeypatch):
-    """Commands do not depend on what was measured."""
-    stages = ["inventory", "documents", "01-exact/scores", "embeddings", "decisions", "corpus", "report"]
-    found = {"stages": [{"stage": name} for name in stages]}
-    monkeypatch.setattr("sluice.pipelines.plan.plan", lambda *_, **__: dict(found))
-    monkeypatch.setattr("sluice.pipelines.plan.render", lambda _: "")
-
-
-@pytest.mark.parametrize("given", GIVEN, ids=lambda given: given[0])
-@pytest.mark.parametrize("machine", ["here", "n2-standard-8", "g2-standard-8"])
-def test_the_printed_command_asks_for_what_was_planned(given, machine, no_work, capsys):
-    words = ["--input", "a file.jsonl", "*.gz", *given]
-    asked, _ = parser().parse_known_args(["plan", *words])
-    commands = printed(capsys, *words, "--machine", machine, "--workers", "3")
-    curates = [parsed(line) for line in commands if line.startswith("sluice curate")]
-    assert all(recipe_in(args) == recipe_in(asked) for args, _ in curates)
-    runs = {parsed(line)[0].run for line in commands}
-    assert len(runs) == 1 and (asked.run is None or runs == {asked.run})
-    if machine == "here":
-        assert len(commands) == 1 and "--direct_num_workers=3" in curates[0][1]
-    if machine == "n2-standard-8":
-        assert len(commands) == 1 and "--machine_type=n2-standard-8" in curates[0][1]
-    if machine == "g2-standard-8":
-        assert [args.command for args, _ in map(parsed, commands)] == ["curate", *["stage"] * 4, "curate"]
-        embed, beam_args = parsed(commands[-2])
-        assert embed.stage == "embeddings" and "--machine_type=g2-standard-8" in beam_args
-        assert curates[0][0].prepare and not curates[-1][0].prepare
-
-
-def test_what_beam_is_told_goes_into_the_command(no_work, capsys):
-    told = ["--runner", "DataflowRunner", "--project=mine", "--region", "europe-west4"]
-    (command,) = printed(capsys, "--input", "gs://b/in", "--machine", "n2-standard-8", *told)
-    _, beam_args = parsed(command)
-    assert beam_args[: len(told)] == told and command.count("--project") == command.count("--runner") == 1
-
-
-def test_template_calls_are_what_the_template_takes(no_work, capsys):
-    from sluice.pipelines.template import parser as template_parser
-
-    arguments = ["--input", "gs://b/in", "--keep", "0.3", "--run", "gs://b/run", "--templates", "gs://b/templates/"]
-    commands = printed(capsys, *arguments, "--machine", "g2-standard-8", "--workers", "9")
-    assert len(commands) == 7
-    for command in commands:
-        words = shlex.split(command)
-        assert words[:4] == ["gcloud", "dataflow", "flex-template", "run"] and "--region=REGION" in words
-        text = next(word for word in words if word.startswith("--parameters=")).partition("=")[2]
-        mark = text[1]
-        assert text[0] == text[2] == "^"
-        given = [f"--{one}" for one in text[3:].split(mark)]
-        args, rest = template_parser().parse_known_args(given)
-        assert args.run == "gs://b/run" and f"sluice-{args.stage.split('/')[0]}" in command.replace("sluice-step", "")
-        if args.stage == "inventory":
-            assert args.input == ["gs://b/in"] and args.keep == "0.3" and args.recipe == "d4"
-        if args.stage == "embeddings":
-            assert "--worker-machine-type=g2-standard-8" in words
-            assert rest == ["--embedding_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
+# The command ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

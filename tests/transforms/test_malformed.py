@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 import tracemalloc
 
 import numpy as np
@@ -110,6 +111,15 @@ VECTORS = [
     (b"[]", "vector has 0 numbers, expected 2"),
     (b"[1, 2, 3]", "vector has 3 numbers, expected 2"),
     (b"[1e300, 1]", "vector not finite"),
+    (b"[NaN, 1]", "vector not finite"),
+    (b"[1, -Infinity]", "vector not finite"),
+    (b'[1, 2], "w": NaN', "not JSON"),
+    (b'[1, NaN], "w": "\\ud800"', "vector not finite"),
+    (b"[1, NaN", "not JSON"),
+    (b'"NaN', "not JSON"),
+    (b"NaN", "not JSON"),
+    (b"[%s" % (b"[" * 5000 + b"NaN"), "not JSON"),
+    (b"[%s, NaN]" % (b"9" * 5000), "not JSON"),
     (b"[0, 0.0]", "zero vector"),
     (b"[-1, 2]", None),
 ]
@@ -121,6 +131,14 @@ def test_every_bad_vector_has_its_reason(tmp_path):
     _, rejects = outcome(tmp_path, Fields(text=None, vector="v"))
     reasons = [reason for _, reason in VECTORS] + ["no vector"]
     assert rejects == [(row, reason) for row, reason in enumerate(reasons) if reason]
+
+
+def test_what_python_writes_of_a_vector_that_is_not_finite_has_the_reason_of_parquet(tmp_path):
+    lines = [json.dumps({"id": "NaN", "meta": {"v": [value, 1.0]}}) for value in (0.5, float("nan"), float("inf"))]
+    (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join([lines[1], *lines]).encode())
+    expected = [(row, "vector not finite") for row in (0, 2, 3)]
+    assert outcome(tmp_path, Fields(text=None, id="id", vector="meta.v")) == (["NaN"], expected)
+    assert outcome(tmp_path, Fields(text="id", id="id")) == (["NaN"], [(row, "not JSON") for row in (0, 2, 3)])
 
 
 def test_the_first_valid_vector_of_a_unit_sets_the_length(tmp_path):

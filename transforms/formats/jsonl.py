@@ -1,5 +1,7 @@
 """JSON lines: one object a line. Plain files are cut anywhere; a range owns the lines that start in it."""
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from itertools import compress, pairwise
 from typing import Any
@@ -62,7 +64,7 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
                     try:
                         record = loads(line)
                     except orjson.JSONDecodeError:
-                        record, fault = _second_look(line, first=start == 0)
+                        record, fault = _second_look(line, vector_of, first=start == 0)
                 if type(record) is not dict:
                     record, fault = {}, validation.NOT_AN_OBJECT
                 if fault:
@@ -102,22 +104,34 @@ def _empty(fields: Fields) -> Batch:
     )
 
 
-def _second_look(line: bytes, *, first: bool) -> tuple[Any, str | None]:
+def _second_look(line: bytes, vector_of: Callable | None, *, first: bool) -> tuple[Any, str | None]:
     """What is wrong with a line that did not parse; a byte order mark at the file's start is not wrong."""
     if first and line.startswith(_BOM):
-        return _parsed(line[len(_BOM) :])
+        return _parsed(line[len(_BOM) :], vector_of)
     try:
         line.decode("utf-8")
     except UnicodeDecodeError:
         return {}, validation.INVALID_UTF8
+    if vector_of and (b"NaN" in line or b"Infinity" in line) and _not_finite(line, vector_of):
+        return {}, validation.VECTOR_NOT_FINITE
     return {}, validation.NOT_JSON
 
 
-def _parsed(line: bytes) -> tuple[Any, str | None]:
+def _parsed(line: bytes, vector_of: Callable | None) -> tuple[Any, str | None]:
     try:
         return orjson.loads(line), None
     except orjson.JSONDecodeError:
-        return _second_look(line, first=False)
+        return _second_look(line, vector_of, first=False)
+
+
+def _not_finite(line: bytes, vector_of: Callable) -> bool:
+    """Whether a vector holds NaN or Infinity, which JSON does not have and Python's json writes."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    vector = vector_of(record) if type(record) is dict else None
+    return type(vector) is list and any(type(value) is float and not math.isfinite(value) for value in vector)
 
 
 def _getter(name: str | None, missing: Any = None) -> Callable[[dict], Any] | None:
