@@ -188,16 +188,16 @@ def test_embedding_speed_is_a_share_of_the_fastest_product(benchmark_module, mon
 def test_the_work_of_a_model_is_that_of_its_products(benchmark_module, model):
     # Three layers, 32 wide, 64 in between: 4 products of 32 x 32, two of 32 x 64, and those of attention.
     lengths = np.array([5, 9])
-    found = benchmark_module("embed").model_work(str(FOLDER.parent / "tests" / "data" / model), lengths)
+    found = benchmark_module("flops").model_work(str(FOLDER.parent / "tests" / "data" / model), lengths)
     assert found == 3 * (14 * 2 * (4 * 32 * 32 + 2 * 32 * 64) + 4 * 32 * (25 + 81))
 
 
 def test_every_family_has_work(benchmark_module):
     from sluice.models.families import families
 
-    embed = benchmark_module("embed")
+    flops = benchmark_module("flops")
     for name in families():
-        once, twice = (embed.model_work(str(FOLDER.parent / "tests" / "data" / name), np.array([n])) for n in (10, 20))
+        once, twice = (flops.model_work(str(FOLDER.parent / "tests" / "data" / name), np.array([n])) for n in (10, 20))
         assert twice > 2 * once > 0  # attention, whose work grows with the square, was found
 
 
