@@ -170,7 +170,7 @@ def test_the_control_keeps_as_many_as_what_it_is_compared_with(benchmark_module,
 @pytest.mark.parametrize("model", ["bert", "opt"])
 def test_embedding_speed_is_a_share_of_the_fastest_product(benchmark_module, monkeypatch, capsys, model):
     embed = benchmark_module("embed")
-    monkeypatch.setattr(embed, "CPU_SHAPES", ((256, 256, 256),))
+    monkeypatch.setattr(benchmark_module("flops"), "CPU_SHAPES", ((256, 256, 256),))
     directory = str(FOLDER.parent / "tests" / "data" / model)
     flags = ["--model", directory, "--documents", "6", "--rounds", "1", "--dtype", "float32", "bfloat16"]
     monkeypatch.setattr(sys, "argv", ["embed.py", *flags])
