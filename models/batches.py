@@ -1,7 +1,7 @@
 """Which texts go through the model together: fixed shapes, so that XLA compiles a handful of programs.
 
-A text is padded to a length that depends on its own alone (its bucket), and a bucket always runs with the same number
-of rows; the last batch of a bucket is filled up with empty rows.
+A text is padded to a length that depends on its own alone (its bucket), and a bucket always runs with one number of
+rows, or with some halvings of it; the last batch of a bucket is filled up with empty rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,10 +28,13 @@ def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 4.0) -> list[
     return lengths
 
 
-def plan_batches(lengths: np.ndarray, buckets: Sequence[int], *, tokens: int, devices: int = 1) -> Iterator[Batch]:
+def plan_batches(
+    lengths: np.ndarray, buckets: Sequence[int], *, tokens: int, devices: int = 1, halvings: int = 0
+) -> Iterator[Batch]:
     """Batches of about `tokens` tokens that hold every text once, shortest bucket first; equal input, equal batches.
 
-    `devices` share each batch, which then has so many rows for every one of them.
+    `devices` share each batch, which then has so many rows for every one of them. Where fewer texts are left than a
+    batch has rows, a batch may have half as many, and so on, `halvings` times: large batches would mostly be padding.
 
     Raises ValueError for a text longer than the last bucket.
     """
@@ -40,7 +43,10 @@ def plan_batches(lengths: np.ndarray, buckets: Sequence[int], *, tokens: int, de
     bucket = np.searchsorted(buckets, lengths)
     order = np.argsort(bucket, kind="stable")
     for i, length in enumerate(buckets):
-        size = devices * max(1, tokens // length)
+        whole = max(1, tokens // length)
+        sizes = [devices * max(1, whole >> times) for times in range(halvings + 1)]
         rows = order[np.searchsorted(bucket[order], i) : np.searchsorted(bucket[order], i + 1)]
-        for start in range(0, len(rows), size):
-            yield Batch(rows[start : start + size], size, length)
+        while len(rows):
+            size = next((size for size in sizes if size <= len(rows)), sizes[-1])
+            yield Batch(rows[:size], size, length)
+            rows = rows[size:]

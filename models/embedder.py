@@ -210,7 +210,13 @@ class Embedder:
 
     def _plan(self, lengths: np.ndarray) -> Iterator[batches.Batch]:
         program = self._program
-        return batches.plan_batches(lengths, self._buckets, tokens=program.batch_tokens, devices=program.devices)
+        return batches.plan_batches(
+            lengths,
+            self._buckets,
+            tokens=program.batch_tokens,
+            devices=program.devices,
+            halvings=program.halvings,
+        )
 
     def _make_module(self) -> Any:
         import jax.numpy as jnp

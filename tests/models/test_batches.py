@@ -14,15 +14,30 @@ def test_bucket_lengths_are_few_and_end_at_the_longest():
     assert bucket_lengths(3) == [3]
 
 
-@given(st.lists(st.integers(2, 256), max_size=200), st.integers(1, 2000))
-def test_every_text_is_in_one_batch_of_its_own_bucket(lengths, tokens):
+@given(st.lists(st.integers(2, 256), max_size=200), st.integers(1, 9000), st.integers(1, 3), st.integers(0, 4))
+def test_every_text_is_in_one_batch_of_its_own_bucket(lengths, tokens, devices, halvings):
     buckets = bucket_lengths(256)
-    planned = list(plan_batches(np.array(lengths, np.int32), buckets, tokens=tokens))
+    planned = list(
+        plan_batches(np.array(lengths, np.int32), buckets, tokens=tokens, devices=devices, halvings=halvings)
+    )
     assert sorted(int(row) for batch in planned for row in batch.rows) == list(range(len(lengths)))
     for batch in planned:
-        assert 1 <= len(batch.rows) <= batch.size == max(1, tokens // batch.length)
+        whole = max(1, tokens // batch.length)
+        assert batch.size in {devices * max(1, whole >> times) for times in range(halvings + 1)}
+        assert 1 <= len(batch.rows) <= batch.size
+        # Only the least batch there may be is filled up.
+        assert len(batch.rows) == batch.size or batch.size == devices * max(1, whole >> halvings)
         for row in batch.rows:
             assert batch.length == min(bucket for bucket in buckets if bucket >= lengths[row])
+
+
+def test_halved_batches_are_less_padding():
+    lengths = np.random.default_rng(0).integers(2, 257, 4096).astype(np.int32)
+    computed = [
+        sum(batch.size * batch.length for batch in plan_batches(lengths, bucket_lengths(256), tokens=65536, halvings=h))
+        for h in (0, 3)
+    ]
+    assert lengths.sum() < computed[1] < 1.2 * lengths.sum() < 1.4 * lengths.sum() < computed[0]
 
 
 def test_a_text_longer_than_every_bucket_is_refused():

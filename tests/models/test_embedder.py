@@ -65,13 +65,17 @@ def test_an_empty_text_has_a_vector_and_no_tokens(embedder):
     assert len(embedder.tokenize([""])[0]) >= 1
 
 
-def test_a_vector_does_not_depend_on_the_batch_or_its_order(embedder):
+def test_a_vector_does_not_depend_on_the_batch_or_its_order(embedder, monkeypatch):
     texts = some_texts(50, 60)
     together = embedder.embed(texts)
     alone = np.concatenate([embedder.embed([text]) for text in texts])
     backwards = embedder.embed(texts[::-1])[::-1]
     np.testing.assert_allclose(alone, together, atol=1e-5)
     np.testing.assert_allclose(backwards, together, atol=1e-5)
+    # As on an accelerator: large batches, and halves of them for what is left.
+    monkeypatch.setattr(embedder._program, "batch_tokens", 512)
+    monkeypatch.setattr(embedder._program, "halvings", 3)
+    np.testing.assert_allclose(embedder.embed(texts), together, atol=1e-5)
 
 
 def test_a_vector_does_not_depend_on_the_padding(embedder, directory):
@@ -160,6 +164,10 @@ def test_texts_packed_into_one_row_have_the_states_they_have_alone(directory):
     packed = jax.jit(lambda tree, ids, segments: encoder.apply({"params": tree}, ids, Layout.of_segments(segments)))
     states = packed(parameters, ids, segments)[0, :-2]
     np.testing.assert_allclose(states, reference["last_hidden_state"][valid], atol=1e-4)
+    padded = jax.jit(lambda tree, ids, n: encoder.apply({"params": tree}, ids, Layout.padded(n, ids.shape[1])))
+    alone = padded(parameters, reference["input_ids"].astype(np.int32), valid.sum(axis=1).astype(np.int32))
+    scale = np.abs(reference["last_hidden_state"][valid]).max()
+    np.testing.assert_allclose(states, np.asarray(alone)[valid], atol=1e-5 * scale)
 
 
 def test_a_tensor_too_few_or_too_many_is_refused(directory, tmp_path):
