@@ -13,7 +13,7 @@ import yaml
 
 from sluice.models import descriptions
 from sluice.pipelines.finished import RECIPE, read_recipe
-from sluice.pipelines.options import build_recipe
+from sluice.pipelines.options import Paths, build_recipe
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report
 from sluice.pipelines.runner import Timing, run_stages
@@ -22,14 +22,14 @@ from sluice.transforms import committing, storage
 
 
 def curate(
-    inputs: Sequence[str], run: str, *, recipe: str = "d4", beam_args: Sequence[str] = (), **options: Any
+    inputs: Paths, run: str, *, recipe: str = "d4", beam_args: Sequence[str] = (), **options: Any
 ) -> dict[str, Any]:
     """Curate `inputs` into the run directory `run`; returns the report. Options are the command line's, by name.
 
     Going on after a crash, or with another target, is the same call again: what is finished is not done twice.
     Raises ValueError for options that are wrong, StageFailed when a stage fails.
     """
-    return run_recipe(build_recipe(inputs=tuple(inputs), recipe=recipe, **options), run, beam_args)[0]
+    return run_recipe(build_recipe(inputs=inputs, recipe=recipe, **options), run, beam_args)[0]
 
 
 def run_recipe(recipe: Recipe, url: str, beam_args: Sequence[str] = ()) -> tuple[dict[str, Any], list[Timing]]:

@@ -13,7 +13,7 @@ def embedding_counts(run: Finished) -> dict[str, Any] | None:
 
     `embedded` documents are what the other numbers are about: those `reused` were embedded, and counted, before.
     """
-    found = run.find("embeddings")
+    found = run.find("embeddings") if run.recipe.needs_vectors else None
     if found is None or "dtypes" not in found.manifest["totals"]:
         return None
     totals = found.manifest["totals"]

@@ -100,7 +100,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         groups[option.group].add_argument(option.flag, **settings)
 
 
-def build_recipe(*, recipe: str = "d4", inputs: Sequence[str] = (), **options: Any) -> Recipe:
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def build_recipe(*, recipe: str = "d4", inputs: Paths = (), **options: Any) -> Recipe:
     """A checked recipe from a preset's name or a YAML file and options by name; None means not given.
 
     Raises ValueError naming the option and its value.
@@ -111,7 +114,8 @@ def build_recipe(*, recipe: str = "d4", inputs: Sequence[str] = (), **options: A
     given = {name: value for name, value in options.items() if value is not None}
     if inputs:
         # Absolute, so that a run can be gone on with from any folder.
-        given["input"] = tuple(path if "://" in path else os.path.abspath(path) for path in inputs)
+        paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+        given["input"] = tuple(map(_absolute, paths))
     data: dict[str, Any] = {}
     from_file = recipe.endswith((".yaml", ".yml"))
     if from_file:
@@ -134,6 +138,11 @@ def build_recipe(*, recipe: str = "d4", inputs: Sequence[str] = (), **options: A
     found = _validated(data, recipe)
     _check_embedding_options(found, given)
     return found
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    return text if "://" in text else os.path.abspath(text)
 
 
 def _put(data: dict[str, Any], place: tuple[str, ...], value: Any) -> None:

@@ -151,7 +151,10 @@ def readable_errors(stage: str) -> Iterator[None]:
         raise
     except Exception as error:
         log.debug("stage %s failed", stage, exc_info=True)
-        raise StageFailed(f"stage {stage}: {innermost(error)}") from error
+        message = innermost(error)
+        if message == KeyboardInterrupt.__name__:  # it met a worker in this process
+            raise KeyboardInterrupt from error
+        raise StageFailed(f"stage {stage}: {message}") from error
 
 
 def innermost(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """The page at the end of a run: what went where and why, with a few removed documents to read."""
 
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,6 +11,7 @@ from sluice.pipelines.clusters import notes
 from sluice.pipelines.embedding_notes import embedding_lines
 from sluice.pipelines.printing import cell, duration, number, printable, share, size
 from sluice.pipelines.repeats import repeat_lines
+from sluice.pipelines.steps import find_steps
 
 EXAMPLE = 160
 
@@ -57,6 +59,7 @@ def _notes(report: dict[str, Any]) -> list[Text]:
         reasons = sorted(totals["reasons"].items(), key=lambda item: -item[1])[:3]
         named = ", ".join(f"{number(count)} x {printable(reason, 80)}" for reason, count in reasons)
         lines.append(f"{number(totals['rejected'])} records were rejected: {named}.")
+    lines += _shortfall(report)
     lines += embedding_lines(report["embedding"])
     repeated = report["duplicate_ids"]
     if repeated and repeated["documents"]:
@@ -81,6 +84,18 @@ def _notes(report: dict[str, Any]) -> list[Text]:
     lines += [f"Warning: {line}" for line in report["losses"]["warnings"]]
     lines += repeat_lines(report["repeats"])
     return [Text(line) for line in lines]
+
+
+def _shortfall(report: dict[str, Any]) -> list[str]:
+    """A line where the last step had less to choose from than its share of the documents."""
+    cut, totals = report["recipe"]["steps"][-1].get("cut") or {}, report["totals"]
+    wanted = int(Decimal(str(cut.get("ratio") or 0)) * totals["documents"])
+    if totals["kept"] >= wanted:
+        return []
+    return [
+        f"Warning: the target is {number(wanted)} documents, and {number(totals['kept'])} are kept: the steps before "
+        "the last one left no more."
+    ]
 
 
 def _hubs(found: dict[str, Any]) -> list[str]:
@@ -125,7 +140,7 @@ def _example(example: dict[str, Any]) -> RenderableType:
     if example["neighbour"]:
         table.add_row("resembles", cell(example["neighbour"]["id"], 60, "bold"))
         table.add_row("", shown_text(example["neighbour"], EXAMPLE))
-    else:
+    elif "clusters" in find_steps()[example["step"].partition("-")[2]].model_fields:
         table.add_row("resembles", Text("the rest of its cluster"))
     return table
 

@@ -79,6 +79,10 @@ class WriteDocuments(WriteUnit):
         stats |= {"reasons": {}, "filled": dict.fromkeys(self.how.columns, 0)}
         self.target.write(unit.id, self._tables(unit, stats), self.how.schema(), stats)
 
+    def existing(self, unit: Unit) -> Part | None:
+        # Another configuration may have taken the rejects away, and then failed before it came to the documents.
+        return super().existing(unit) if self.rejected.existing(unit.id) is not None else None
+
     def parts(self, unit: Unit) -> Iterator[Part]:
         yield self.rejected.describe(unit.id)
         yield from super().parts(unit)

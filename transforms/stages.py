@@ -68,6 +68,10 @@ class WriteUnit(beam.DoFn):
         """Write the unit's part (and any further files, before it) into self.target."""
         raise TypeError(f"{type(self).__name__} must define write")
 
+    def existing(self, unit: Unit) -> Part | None:
+        """The unit's part in self.target, or None where there is something to write."""
+        return self.target.existing(unit.id)
+
     def parts(self, unit: Unit) -> Iterator[Part]:
         """What the unit has in the end; more than one where a stage fills several folders."""
         yield self.target.describe(unit.id)
@@ -78,7 +82,7 @@ class WriteUnit(beam.DoFn):
 
     def process(self, unit: Unit) -> Iterator[Part]:
         started = time.monotonic()
-        found = self.target.existing(unit.id)
+        found = self.existing(unit)
         if found is None:
             self.write(unit)
         for part in self.parts(unit):

@@ -4,9 +4,11 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from sluice.pipelines.curate import curate
 from sluice.pipelines.exits import is_news
 from sluice.pipelines.main import main
 from tests.pipelines.corpora import fates, kept_ids, make_rows, run_d4, write_jsonl
@@ -119,3 +121,20 @@ def test_a_directory_that_is_no_run_is_named(tmp_path, capsys):
 def test_another_commands_flags_are_refused(tmp_path, capsys):
     assert main(["status", str(tmp_path), "--keep", "0.5"]) == 2
     assert "does not take --keep 0.5" in capsys.readouterr().err
+
+
+def test_a_path_alone_is_an_input(tmp_path):
+    source = Path(write_jsonl(tmp_path / "in", make_rows(12)))
+    for number, given in enumerate((str(source), source, [source])):
+        report = curate(given, str(tmp_path / f"run-{number}"), recipe="random", id="id", tokens="none", keep="0.5")
+        assert report["totals"]["kept"] == 6
+
+
+def test_a_target_that_earlier_steps_left_too_few_for_is_said(tmp_path, capsys):
+    rows = make_rows(10)
+    source = write_jsonl(tmp_path / "in", [row | {"id": f"{copy}-{row['id']}"} for row in rows for copy in range(4)])
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text("steps: [{step: exact}, {step: random, cut: {ratio: 0.5}}]")
+    told = ["--input", source, "--id", "id", "--tokens", "none", "--run", str(tmp_path / "run")]
+    assert main(["curate", "--recipe", str(recipe), *told]) == 0
+    assert "the target is 20 documents, and 10 are kept" in " ".join(capsys.readouterr().out.split())

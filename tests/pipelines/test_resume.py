@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from sluice.pipelines.curate import open_run
+from sluice.pipelines.main import main
 from sluice.pipelines.runner import run_stages
 from sluice.transforms.artifacts import ArtifactError
-from tests.pipelines.corpora import artifact, decisions, fates, make_rows, run_d4, write_jsonl
+from tests.pipelines.corpora import artifact, decisions, fates, kept_ids, make_rows, run_d4, write_jsonl
 
 OPTIONS = {"unit_bytes": 15_000}
 
@@ -144,3 +145,15 @@ def test_two_curations_into_one_directory_at_once_both_end_right(source, finishe
         child.join()
     assert [child.exitcode for child in children] == [0, 0]
     assert contents(tmp_path / "run") == contents(finished)
+
+
+def test_a_typo_that_fails_leaves_the_run_to_its_own_command(tmp_path, capsys):
+    source = write_jsonl(tmp_path / "in", make_rows(30))
+    given = ["curate", "--input", source, "--id", "id", "--recipe", "random", "--keep", "0.5", "--tokens", "none"]
+    given += ["--run", str(tmp_path / "run")]
+    assert main(given) == 0
+    kept = kept_ids(tmp_path / "run")
+    assert main([*given, "--text", "body"]) == 1
+    assert "records were rejected" in capsys.readouterr().err
+    assert main(given) == 0
+    assert kept_ids(tmp_path / "run") == kept
