@@ -3,11 +3,12 @@
 Read from JSON alone; models/pooling.py computes it.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from sluice.models.checkpoints import read_json
 
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
@@ -89,7 +90,7 @@ def read_chain(directory: str) -> Chain:
     network = root
     steps: list[Step] = []
     if (root / MODULES).is_file():
-        for module in _read(root / MODULES, list):
+        for module in read_json(root / MODULES, list):
             kind = str(module.get("type")).rpartition(".")[2]
             folder = _inside(root, str(module.get("path", "")))
             if kind == "Transformer":
@@ -102,26 +103,16 @@ def read_chain(directory: str) -> Chain:
         steps.append(_pool(root / "1_Pooling"))
     if sum(isinstance(step, Pool) for step in steps) > 1 or (steps and not isinstance(steps[0], Pool)):
         raise ValueError(f"{root / MODULES}: pooling must come once, before dense layers and normalisation")
-    prompts: dict[str, Any] = _read(root / PROMPTS, dict) if (root / PROMPTS).is_file() else {}
+    prompts: dict[str, Any] = read_json(root / PROMPTS) if (root / PROMPTS).is_file() else {}
     settings = root / "sentence_bert_config.json"
     settings = settings if settings.is_file() else network / "sentence_bert_config.json"
     return Chain(
         network=str(network),
         steps=tuple(steps),
-        lower_case=bool(_read(settings, dict).get("do_lower_case")) if settings.is_file() else False,
+        lower_case=bool(read_json(settings).get("do_lower_case")) if settings.is_file() else False,
         prompts={str(name): str(text) for name, text in (prompts.get("prompts") or {}).items() if text is not None},
         default_prompt=prompts.get("default_prompt_name"),
     )
-
-
-def _read(path: Path, kind: type) -> Any:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, kind):
-        raise ValueError(f"{path} holds {type(found).__name__}, not {kind.__name__}")
-    return found
 
 
 def _inside(root: Path, path: str) -> Path:
@@ -133,7 +124,7 @@ def _inside(root: Path, path: str) -> Path:
 
 def _pool(folder: Path) -> Pool:
     path = folder / "config.json"
-    config = _read(path, dict)
+    config = read_json(path)
     if "pooling_mode" in config:
         named = [config["pooling_mode"]] if isinstance(config["pooling_mode"], str) else list(config["pooling_mode"])
     else:
@@ -147,7 +138,7 @@ def _pool(folder: Path) -> Pool:
 
 def _dense(folder: Path) -> Dense:
     path = folder / "config.json"
-    config = _read(path, dict)
+    config = read_json(path)
     module, _, activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")
     if not module.startswith("torch.nn") or activation not in ACTIVATIONS:
         raise ValueError(f"{path}: activation_function {activation!r} is not supported, only {ACTIVATIONS}")

@@ -33,13 +33,18 @@ def read_config(directory: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"no {CONFIG} in {directory}: a model directory holds {CONFIG}, {tensors.SAFETENSORS}, a vocabulary"
         )
+    return read_json(path)
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """A file's object, or its list. Raises ValueError naming the file if it holds anything else."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds {type(config).__name__}, not an object")
-    return config
+    if not isinstance(found, kind):
+        raise ValueError(f"{path} holds {type(found).__name__}, not {'an object' if kind is dict else kind.__name__}")
+    return found
 
 
 class Checkpoint:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sluice.models.checkpoints import read_json
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -80,16 +82,6 @@ def read_vocabulary(path: Path) -> tuple[dict[str, int], Rules, list[str]]:
         longest_word=model.get("max_input_chars_per_word", 100),
     )
     return model["vocab"] | {one["content"]: one["id"] for one in added}, rules, [one["content"] for one in added]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds {type(found).__name__}, not an object")
-    return found
 
 
 def _is_cased(vocabulary: Mapping[str, int]) -> bool:

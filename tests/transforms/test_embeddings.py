@@ -14,7 +14,7 @@ from sluice.pipelines.options import build_recipe
 from sluice.pipelines.runner import run_stage
 from sluice.transforms import embeddings, validation
 from sluice.transforms.embeddings import WriteEmbeddings
-from sluice.transforms.inventory import table_to_units
+from sluice.transforms.stages import read_units
 from tests.pipelines.corpora import make_rows, write_jsonl
 
 WINDOWS = 3
@@ -66,7 +66,7 @@ def test_the_next_window_is_prepared_while_one_is_computed(stage, monkeypatch):
     monkeypatch.setattr(embeddings, "WINDOW_DOCUMENTS", 1)
     write = writer(stage)
     write._embedder = Slow()
-    (unit,) = table_to_units(stage.inventory.read(0))
+    (unit,) = read_units(stage.inventory)
     write.write(unit)
     assert write._embedder.computed == WINDOWS
     assert stage.embeddings.describe(unit.id).rows == 30
