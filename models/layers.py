@@ -10,8 +10,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from sluice.models.attention import FAR, attend
 from sluice.models.positions import rotate
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -21,7 +21,6 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
 }
-FAR = float(np.finfo(np.float32).min)  # added to the score of a key that a query may not see
 
 
 @dataclass(frozen=True)
@@ -70,28 +69,6 @@ class Layout:
         if ahead is not None:
             visible &= distance <= ahead
         return jnp.where(visible, 0.0, FAR)
-
-
-def attend(query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array, *, scale: float) -> jax.Array:
-    """softmax(query key^T scale + bias) value, softmax in float32.
-
-    query [B, L, H, W], key and value [B, L, K, W], each key head for H / K consecutive query heads; bias as
-    Layout.bias makes it or [1 or B, H, L, L]; returns [B, L, H, W]. jax.nn.dot_product_attention gives the same and
-    is slower on a CPU (measured for MiniLM's shapes, see benchmarks/embed.py).
-    """
-    batch, length, heads, width = query.shape
-    groups = key.shape[2]
-    # heads outside, so that every product is of whole matrices; the queries of a group are rows of one matrix
-    query = (query * scale).transpose(0, 2, 1, 3).reshape(batch, groups, -1, width)
-    key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
-    scores = jnp.einsum("bgqw,bgkw->bgqk", query, key, preferred_element_type=jnp.float32)
-    scores = scores.reshape(batch, heads, length, length) + bias
-    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
-    total = weights.sum(axis=-1, keepdims=True)
-    weights = weights.astype(value.dtype).reshape(batch, groups, -1, length)
-    mixed = jnp.einsum("bgqk,bgkw->bgqw", weights, value).reshape(batch, heads, length, width)
-    # softmax's division comes after the product, where there is L / W times less to divide
-    return (mixed / total).astype(value.dtype).transpose(0, 2, 1, 3)
 
 
 class SelfAttention(nn.Module):

@@ -1,7 +1,9 @@
 """A number that is not known yet: its low, likely and high end, which sums and products keep in order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Range(NamedTuple):
@@ -52,6 +54,12 @@ def total(values: Iterable[Range]) -> Range:
     for value in values:
         found = found.plus(value)
     return found
+
+
+def spread(values: Sequence[float], mean: float) -> Range:
+    """A mean that pieces tell of the whole: two standard errors to each side, and at least half of it / pieces."""
+    error = 2 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return Range.around(mean, min(max(error / max(mean, 1e-12), 0.5 / len(values)), 0.9))
 
 
 def _range(value: "Range | float") -> Range:

@@ -31,7 +31,7 @@ from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.stages import Run
 
 # Where no model runs, more documents cost little, and what each piece of a sample costs by itself weighs less.
-SAMPLE, SAMPLE_OF_GIVEN = 2000, 20_000
+SAMPLE, SAMPLE_WITHOUT_MODEL = 2000, 20_000
 LEAST, MOST_SAMPLED = 50, 200_000
 
 
@@ -39,9 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="DIR", help="run directory, for the command that is printed")
     add_options(parser)
     group = parser.add_argument_group("plan")
-    text = (
-        f"documents to look at, {LEAST} to {MOST_SAMPLED} (default: {SAMPLE}, {SAMPLE_OF_GIVEN} if vectors are given)"
-    )
+    default = f"default: {SAMPLE}, {SAMPLE_WITHOUT_MODEL} where no model embeds"
+    text = f"documents to look at, {LEAST} to {MOST_SAMPLED} ({default})"
     group.add_argument("--sample", type=int, metavar="N", help=text)
     text = "machines on Dataflow at most; processes on a machine of one's own (default: 1)"
     group.add_argument("--workers", type=int, default=1, metavar="N", help=text)
@@ -111,7 +110,8 @@ def plan(
     units = planned.inputs.plan()
     constants, speed = load_constants(), measure_speed()
     row = speed.machine(prices.machine(machine), constants["loop_seconds"])
-    default = SAMPLE if planned.fields.vector is None else SAMPLE_OF_GIVEN
+    embeds = recipe.needs_vectors and recipe.input.vector is None
+    default = SAMPLE if embeds else SAMPLE_WITHOUT_MODEL
     facts = find_facts(planned, units, records=sample or default, constants=constants, speed=speed)
     fleets = make_fleets(prices, machine, row, workers)
     costs = cost_all(forecast_work(facts), fleets)

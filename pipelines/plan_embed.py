@@ -1,5 +1,6 @@
 """The vectors of the sample: given ones read, or the run's embedder timed on its texts."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,13 +57,14 @@ def read_vectors(run: Run, sample: Sample, folder: str, documents: Artifact, *, 
     seconds = work_through(write, sample)
     parts = [target.describe(piece.unit.id) for piece in sample.pieces]
     artifacts.commit(target, parts=parts, config={})
-    filled = [part for part in parts if part.rows]
-    each = -(-most // max(len(filled), 1))
+    filled = [(piece, part) for piece, part in zip(sample.pieces, parts) if part.rows]
+    places = sum(piece.places for piece, _ in filled)
     found = []
-    for part in filled:
+    for piece, part in filled:
         column = target.read(part.unit, ["vector"])["vector"]
         vectors = fixed_bytes(column, "<i2")[column.is_valid().to_numpy()]
-        found.append(vectors[np.unique(np.linspace(0, len(vectors) - 1, min(each, len(vectors))).astype(int))])
+        count = min(math.ceil(most * piece.places / places), len(vectors))
+        found.append(vectors[np.unique(np.linspace(0, len(vectors) - 1, count).astype(int))])
     rows = sum(part.rows for part in parts)
     return Given(seconds / max(rows, 1), found[0].shape[1], np.concatenate(found))
 

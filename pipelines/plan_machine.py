@@ -11,7 +11,8 @@ from sluice.models import hashing
 from sluice.models.parallel import cores, parallel
 from sluice.pipelines.plan_prices import Machine
 
-TURNS = 3
+# A turn of the loop takes 20 ms, so that half of them can meet other work on the machine.
+TURNS, LOOP_TURNS = 3, 25
 SIZE, INNER = 2048, 384
 
 
@@ -37,9 +38,9 @@ class Speed:
 
 @functools.cache
 def measure_speed() -> Speed:
-    """Takes a second. Processor time, so that other work on the machine changes little; the best of TURNS."""
+    """Takes a second. Processor time, so that other work on the machine changes little; the best of several."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Speed(cores(), pages / 1e9, max(_products() for _ in range(TURNS)), min(_loop() for _ in range(TURNS)))
+    return Speed(cores(), pages / 1e9, max(_products() for _ in range(TURNS)), min(_loop() for _ in range(LOOP_TURNS)))
 
 
 def _products() -> float:

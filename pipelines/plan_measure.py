@@ -1,25 +1,24 @@
 """What a plan is made of: the run's own code at work on the sample, timed, and what came out of it, counted."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sluice.models.ranges import Range
+from sluice.models.ranges import Range, spread
 from sluice.pipelines.plan_sample import Sample
+from sluice.pipelines.plan_texts import choose_texts, count_tokens
 from sluice.pipelines.stages import Run
-from sluice.transforms import artifacts, reading
+from sluice.transforms import artifacts, reading, validation
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.documents import WriteDocuments
 from sluice.transforms.records import Unit
 
-MOST_EMBEDDED, FIRST_EMBEDDED, EMBED_SECONDS = 256, 16, 8.0
-MOST_CHARACTERS = 50_000_000
-# A unit of a sample that ends inside of a record has a reject that the corpus has not.
-TORN = "unreadable"
+DAMAGED = validation.UNREADABLE.format("")
+# A piece that ends inside of a record has a reject that the corpus has not.
+TORN = tuple(validation.UNREADABLE.format(how) for how in ("ends inside", "no end of the WARC header"))
 # What a part takes beside its rows.
 PART_BYTES = 2600
 
@@ -31,7 +30,7 @@ class Counted:
     read_seconds: core-seconds of the documents stage without counting tokens; stored: bytes it leaves behind beside
     those of every part.
     tokens: None where nothing counts them. token_seconds: core-seconds of counting. equal_texts: share of copies, None
-    where texts are not compared; empty: share of the sample's reasons that are not faults.
+    where texts are not compared; damaged: files that cannot be read to their end, with a reason each.
     """
 
     records: int
@@ -46,6 +45,7 @@ class Counted:
     stored: float
     equal_texts: float | None
     texts: list[str]
+    damaged: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,12 @@ def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, t
     if not documents:
         listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
         raise ValueError(f"the sample holds no document that can be used ({listed or 'no records at all'})")
-    chosen = _texts(run, sample, texts)
-    tokens, token_seconds = _count_tokens((kind, name), chosen, stats, documents)
+    chosen = choose_texts(run, sample, texts)
+    tokens, token_seconds = count_tokens((kind, name), chosen, stats, documents)
     ratios = [one["documents"] / max(piece.stands_for, 1.0) for one, piece in zip(stats, sample.pieces)]
-    found = Range.exactly(documents) if sample.everything else spread(ratios).times(total_bytes)
-    lengths = [one["characters"] / max(one["documents"], 1) for one in stats if one["documents"]]
+    per_byte = float(np.average(ratios, weights=[piece.places for piece in sample.pieces]))
+    found = Range.exactly(documents) if sample.everything else spread(ratios, per_byte).times(total_bytes)
+    lengths = [one["characters"] / one["documents"] for one in stats if one["documents"]]
     mean = sum(one["characters"] for one in stats) / documents
     return Counted(
         records=sum(one["records"] for one in stats),
@@ -101,16 +102,8 @@ def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, t
         stored=max(sum(part.bytes - PART_BYTES for part in parts), 0) / documents,
         equal_texts=_equal_texts(target, sample) if how.hash_texts else None,
         texts=chosen,
+        damaged=_damaged(sample, stats),
     ), target
-
-
-def spread(values: Sequence[float], mean: float | None = None) -> Range:
-    """A mean and two standard errors around it, at least 2 %; of a single value a half."""
-    found = float(np.mean(values)) if mean is None else mean
-    if len(values) < 2:
-        return Range.around(found, 0.5)
-    error = 2 * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return Range.around(found, min(max(error / max(found, 1e-12), 0.02), 0.9))
 
 
 def work_through(write: Any, sample: Sample, most: int | None = None) -> float:
@@ -134,40 +127,13 @@ def _without_torn(stats: dict[str, Any], cut_off: bool) -> dict[str, Any]:
     }
 
 
-def _texts(run: Run, sample: Sample, most: int) -> list[str]:
-    """Texts from all pieces, evenly."""
-    if run.fields.text is None:
-        return []
-    each = -(-most // max(len(sample.pieces), 1))
-    found: list[str] = []
-    fields = replace(run.fields, columns=(), vector=None)
-    for piece in sample.pieces:
-        here: list[str] = []
-        for window in reading.read_unit(piece.unit, fields, on_unreadable="reject"):
-            here += window.texts or []
-            if sum(map(len, here)) > MOST_CHARACTERS:
-                break
-        found += [here[i] for i in np.unique(np.linspace(0, len(here) - 1, min(each, len(here))).astype(int))]
-    return found[:most]
-
-
-def _count_tokens(
-    how: tuple[str, str], texts: list[str], stats: list[dict[str, Any]], documents: int
-) -> tuple[Range | None, float]:
-    if how[0] == "column":
-        means = [one["tokens"] / one["documents"] for one in stats if one["documents"]]
-        return spread(means, sum(one["tokens"] for one in stats) / documents), 0.0
-    if how[0] == "none" or not texts:
-        return None, 0.0
-    from sluice.models.tokens import token_counter
-
-    count = token_counter(*how)
-    count(texts[:FIRST_EMBEDDED])
-    started = time.process_time()
-    counts = count(texts)
-    seconds = (time.process_time() - started) / len(texts)
-    error = 2 * float(counts.std()) / len(counts) ** 0.5
-    return Range.around(float(counts.mean()), min(max(error / max(float(counts.mean()), 1e-9), 0.02), 0.9)), seconds
+def _damaged(sample: Sample, stats: list[dict[str, Any]]) -> dict[str, str]:
+    return {
+        piece.path: reason
+        for piece, one in zip(sample.pieces, stats)
+        for reason in one["reasons"]
+        if reason.startswith(DAMAGED)
+    }
 
 
 def _equal_texts(documents: Artifact, sample: Sample) -> float:

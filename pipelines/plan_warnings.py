@@ -28,6 +28,11 @@ def _input(plan: Plan) -> Iterator[str]:
     if share > limit:
         worst = max(facts.counted.reasons, key=lambda reason: facts.counted.reasons[reason])
         yield f"{share:.1%} of the sample's records are bad (most often: {worst}); above {limit:.1%} a run stops"
+    if facts.counted.damaged and facts.recipe.input.unreadable == "fail":
+        path, reason = next(iter(facts.counted.damaged.items()))
+        count = len(facts.counted.damaged)
+        others = f" (and {count - 1} more of those looked at)" if count > 1 else ""
+        yield f"{path}{others} stops a run: {reason}; --unreadable reject goes on without what cannot be read"
     fleet = plan.fleets[1]
     paths = facts.recipe.input.paths
     if fleet.machine.kind == "dataflow" and any(filesystems.is_local(path) for path in paths):

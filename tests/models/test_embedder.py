@@ -5,6 +5,7 @@ import pickle
 import random
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from sluice.models import batches, checkpoints
+from sluice.models import attention, batches, checkpoints, layers
 from sluice.models.default_model import default_model_dir
 from sluice.models.embedder import EmbedderConfig, load
 from sluice.models.families import families, family
@@ -133,8 +134,12 @@ def poolings(states, lengths):
     return {name: unit(vectors) for name, vectors in found.items()}
 
 
-@pytest.mark.parametrize(("dtype", "cosine"), [("float32", 0.99999), ("bfloat16", 0.999)])
-def test_hidden_states_and_poolings_equal_the_pytorch_reference(directory, dtype, cosine):
+@pytest.mark.parametrize(
+    ("dtype", "cosine", "fused"), [("float32", 0.99999, False), ("bfloat16", 0.999, False), ("bfloat16", 0.999, True)]
+)
+def test_hidden_states_and_poolings_equal_the_pytorch_reference(directory, dtype, cosine, fused, monkeypatch):
+    if fused:
+        monkeypatch.setattr(layers, "attend", partial(attention.attend_fused, kernel="xla"))
     reference = np.load(Path(directory) / "reference.npz")
     valid = reference["attention_mask"].astype(bool)
     lengths = valid.sum(axis=1).astype(np.int32)

@@ -2,26 +2,13 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sluice.models import layers, positions, published
+from sluice.models import positions, published
 from sluice.models.layers import Layout
 from sluice.models.positions import Rotary
-
-
-def test_attention_is_that_of_jax():
-    random = np.random.default_rng(0)
-    query = random.normal(size=(2, 5, 4, 8)).astype(np.float32)
-    key, value = random.normal(size=(2, 2, 5, 2, 8)).astype(np.float32)
-    for bias in (
-        Layout.padded(jnp.array([5, 3]), 5).bias(ahead=0),
-        random.normal(size=(1, 4, 5, 5)).astype(np.float32),
-    ):
-        expected = jax.nn.dot_product_attention(query, key, value, bias=jnp.broadcast_to(bias, (2, 4, 5, 5)), scale=0.3)
-        np.testing.assert_allclose(layers.attend(query, key, value, bias, scale=0.3), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("behind", [None, 0, 2])

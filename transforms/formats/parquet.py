@@ -24,7 +24,7 @@ _BUFFER = 1 << 20
 def cut(info: storage.FileInfo, compression: str, target_bytes: int) -> list[tuple[int, int]]:
     """Ranges of row groups of about `target_bytes`, uncompressed. A damaged file is one range, found when read."""
     try:
-        with _opened(info.path) as file:
+        with opened(info.path) as file:
             metadata = file.metadata
             sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
     except streams.UnreadableFile:
@@ -46,7 +46,7 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
     """
     dimension = dimension or Dimension()
     row = 0
-    with _opened(span.path) as file:
+    with opened(span.path) as file:
         for name in (fields.text, fields.id, fields.vector, *fields.columns):
             if name is not None and _place(file.schema_arrow, name) is None:
                 raise ValueError(
@@ -62,16 +62,18 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[pq.ParquetFile]:
+def opened(path: str) -> Iterator[pq.ParquetFile]:
+    """A file from anywhere. Raises streams.UnreadableFile where it is damaged."""
     with contextlib.ExitStack() as stack:
-        with _faults(path):
+        with faults(path):
             source: Any = path if filesystems.is_local(path) else stack.enter_context(storage.open_read(path))
             file = pq.ParquetFile(source, buffer_size=_BUFFER)
         yield stack.enter_context(file)
 
 
 @contextlib.contextmanager
-def _faults(path: str) -> Iterator[None]:
+def faults(path: str) -> Iterator[None]:
+    """What Arrow says of a file's bytes, as streams.UnreadableFile; what a disk or a network says goes on."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -92,7 +94,7 @@ def _tables(file: pq.ParquetFile, span: Span, columns: list[str] | None) -> Iter
             _batch_rows(file, group), row_groups=[group], columns=columns or None, use_threads=False
         )
         while True:
-            with _faults(span.path):
+            with faults(span.path):
                 batch = next(batches, None)
             if batch is None:
                 break
@@ -241,7 +243,7 @@ def export(
     with contextlib.ExitStack() as stack:
         writer: _Writer | None = None
         for span in unit.spans:
-            with mask.tolerate(), _opened(span.path) as file:
+            with mask.tolerate(), opened(span.path) as file:
                 for table in _tables(file, span, None):
                     chosen = mask.take(table.num_rows)
                     if not chosen.any():
