@@ -1,9 +1,9 @@
 """How well `sluice plan` foretells: it plans a corpus, runs the curation, and compares every stage.
 
-    python benchmarks/plan.py                            # 2,000 docstrings with the model, 200,000 given vectors
+    python benchmarks/plan.py                            # 2,000 docstrings with the model, 200,000 given vectors twice
     python benchmarks/plan.py --only vectors --documents 1000000
     python benchmarks/plan.py --quick                    # 3,000 vectors: a check that everything runs
-    python benchmarks/plan.py --document docs/plan.md    # write the tables into the page
+    python benchmarks/plan.py --document docs/plan.md    # write the tables into the page, between its markers
     python benchmarks/plan.py --constants                # measure every step by itself and keep it for plans to come
 
 Every stage runs in a process of its own, so its peak memory is its own. A ratio is actual / likely. Processor time
@@ -41,10 +41,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 # In processes of their own --------------------------------------------------------------------------------------
 
 
-def make_vectors(path: str, documents: int, dimension: int) -> None:
+def make_vectors(path: str, documents: int, dimension: int, *, template: bool) -> None:
     import corpora
 
-    corpora.write_vectors(path, corpora.Vectors(documents, dimension), type="float16", sources=True, files=4)
+    made = corpora.Vectors(documents, dimension, **(corpora.TEMPLATED if template else {}))
+    corpora.write_vectors(path, made, type="float16", sources=True, files=4)
 
 
 def make_texts(path: str, documents: int) -> None:
@@ -139,22 +140,40 @@ def _time_cells(forecast: dict[str, float], actual: float) -> tuple[str, str, st
     return shown, f"{actual:.1f}", f"{actual / max(forecast['likely'], 1e-9):.2f}"
 
 
-def compare(title: str, inputs: dict[str, Any], folder: Path, sample: int | None) -> str:
+def largest_clusters(planned: dict[str, Any], run: str) -> str:
+    """A sentence for each clustering: its largest cluster as it was forecast, and as the report counts it."""
+    report = json.loads(Path(run, "report.json").read_text())
+    sizes = {one["step"]: one["largest"][0]["size"] for one in report["clusterings"]}
+    lines = []
+    for one in planned["largest_clusters"]:
+        low, likely, high = (f"{one['documents'][end]:,.0f}" for end in ("low", "likely", "high"))
+        lines.append(
+            f"Largest cluster of {one['step']}: {low} to {high}, likely {likely}; actual {sizes[one['step']]:,}."
+        )
+    return "\n".join(lines)
+
+
+def compare(title: str, inputs: dict[str, Any], folder: Path, sample: int | None, *, whole: bool = True) -> str:
+    """whole: with the table of all stages."""
     found, _ = measure.run("plan", "forecast", inputs=inputs, steps=None, sample=sample)
     ran = list(actual(inputs, str(folder / "run")))
-    whole = compared(found["plan"], ran)
+    parts = [f"\n### {title}", compared(found["plan"], ran)] if whole else [f"\n### {title}"]
+    parts.append(largest_clusters(found["plan"], str(folder / "run")))
     documents = found["plan"]["documents"]
-    return (
-        f"\n### {title}\n\n{whole}\n\nPlanning took {found['seconds']:.0f} s; documents forecast: "
-        f"{documents['low']:,.0f} to {documents['high']:,.0f}."
-    )
+    forecast = f"{documents['low']:,.0f} to {documents['high']:,.0f}"
+    parts.append(f"Planning took {found['seconds']:.0f} s; documents forecast: {forecast}.")
+    return "\n\n".join(parts)
 
 
-def vectors_case(folder: Path, documents: int, dimension: int, sample: int | None) -> str:
+def vectors_case(folder: Path, documents: int, dimension: int, sample: int | None, *, template: bool = False) -> str:
     corpus = folder / "corpus"
-    measure.run("plan", "make_vectors", path=str(corpus), documents=documents, dimension=dimension)
+    options = {"documents": documents, "dimension": dimension, "template": template}
+    measure.run("plan", "make_vectors", path=str(corpus), **options)
     inputs = {"paths": [str(corpus)], "id": "id", "vector": "embedding", "text": None, "source": "source"}
-    return compare(f"D4 over {documents:,} given vectors of {dimension}", inputs, folder, sample)
+    title = f"D4 over {documents:,} given vectors of {dimension}"
+    if template:
+        title += ", 60 % of them from one template"
+    return compare(title, inputs, folder, sample, whole=not template)
 
 
 def texts_case(folder: Path, documents: int, sample: int | None) -> str:
@@ -251,7 +270,9 @@ def main() -> None:
             return
         parts = [measure.machine()]
         if options.only != "texts":
-            parts.append(vectors_case(Path(folder) / "vectors", options.documents, options.dimension, options.sample))
+            given = options.documents, options.dimension, options.sample
+            parts.append(vectors_case(Path(folder) / "vectors", *given))
+            parts.append(vectors_case(Path(folder) / "template", *given, template=True))
         if options.only != "vectors":
             parts.append(texts_case(Path(folder) / "texts", options.texts, options.sample))
     fill(options.document, compared="\n".join(parts))

@@ -2,12 +2,14 @@
 
 import functools
 import logging
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 log = logging.getLogger(__name__)
+Kernel = Literal["cudnn", "xla"]
 FAR = float(np.finfo(np.float32).min)  # added to the score of a key that a query may not see
 # What cuDNN's kernel takes: 16-bit numbers and heads of a multiple of 8, on every GPU that has it at most 128 wide.
 WIDTHS, MOST_WIDTH = 8, 128
@@ -46,9 +48,9 @@ def attend_plainly(query: jax.Array, key: jax.Array, value: jax.Array, bias: jax
 
 
 def attend_fused(
-    query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array, *, scale: float, kernel: str
+    query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array, *, scale: float, kernel: Kernel
 ) -> jax.Array:
-    """attend by a kernel of jax.nn.dot_product_attention's: "cudnn" or "xla"."""
+    """attend by a kernel of jax.nn.dot_product_attention's."""
     length, least = query.shape[1], 0.7 * float(jnp.finfo(query.dtype).min)
     # cuDNN wants a bias for every pair of positions, in the type of the queries, of which FAR would be infinite.
     bias = jnp.broadcast_to(jnp.maximum(bias, least), (*bias.shape[:2], length, length)).astype(query.dtype)
@@ -56,7 +58,7 @@ def attend_fused(
 
 
 @functools.cache
-def works(kernel: str) -> bool:
+def works(kernel: Kernel) -> bool:
     """Whether a kernel runs here and agrees with attend_plainly; where not, the log says why, once."""
     rng = np.random.default_rng(0)
     with jax.ensure_compile_time_eval():

@@ -6,7 +6,7 @@
 The family is the file of models/embedders that knows config.json's model_type; nothing registers it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -164,8 +164,11 @@ class Embedder:
         counters = Counters()
         return Prepared(self._rows.rows(texts, counters, tokens=tokens), counters)
 
-    def compute(self, prepared: Prepared) -> Embedded:
-        """As try_embed, of texts that were prepared; they are counted now."""
+    def compute(self, prepared: Prepared, *, done: Callable[[int], None] | None = None) -> Embedded:
+        """As try_embed, of texts that were prepared; they are counted now.
+
+        `done` hears of as many texts as have just been finished, all texts in all.
+        """
         counters, (ids, owner, weights) = self.counters, prepared.rows
         counters.add(prepared.counters)
         texts = prepared.counters.documents
@@ -179,6 +182,9 @@ class Embedder:
             else:
                 sums[batch.rows] = found
             counters.padded_tokens += batch.size * batch.length
+            if done:
+                # Further windows of a text come after the first rows, one for each.
+                done(int(np.count_nonzero(batch.rows < texts)))
         counters.tokens += int(lengths.sum())
         counters.padded_tokens -= int(lengths.sum())
         vectors, valid = windows.normalise(sums)

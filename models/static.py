@@ -7,7 +7,7 @@ max_tokens times the median token's characters and then at max_tokens, unknown t
 `sluice distill` makes such a directory out of any other embedder (models/distill.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -130,8 +130,8 @@ class StaticEmbedder:
         """What `compute` takes: nothing is done ahead, because looking words up already takes all cores."""
         return Given(texts, tokens)
 
-    def compute(self, prepared: Given) -> Embedded:
-        """As try_embed, of texts that were prepared."""
+    def compute(self, prepared: Given, *, done: Callable[[int], None] | None = None) -> Embedded:
+        """As try_embed, of texts that were prepared; `done` hears of as many as have just been finished."""
         texts, tokens = prepared
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         valid = np.zeros(len(texts), bool)
@@ -141,6 +141,8 @@ class StaticEmbedder:
             stop = start + len(block[0])
             vectors[start:stop], valid[start:stop], found[start:stop] = block[:3]
             self.counters.tokens += block[3]
+            if done:
+                done(stop - start)
             start = stop
         seen = np.minimum(found, self._max_tokens)
         unsure = np.fromiter(map(len, texts), np.int64, len(texts)) > self._most_characters

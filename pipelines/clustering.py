@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.models import kmeans
 from sluice.models.two_level import plan_levels
+from sluice.pipelines.places import absolute_path
 from sluice.pipelines.step import Step
 from sluice.transforms.adopted import AdoptCentroids, check_embedding, content_digest
 from sluice.transforms.artifacts import Artifact
@@ -43,6 +44,11 @@ class Clustered(Step):
     refine: int = Field(default=0, ge=0, le=100)
     centroids: str | None = Field(default=None, min_length=1)
     assignment: Literal["auto", "exact", "scann"] = "auto"
+
+    @field_validator("centroids")
+    @classmethod
+    def _absolute(cls, url: str | None) -> str | None:
+        return None if url is None else absolute_path(url)
 
     @field_validator("clusters")
     @classmethod

@@ -13,7 +13,9 @@ import yaml
 
 from sluice.models import descriptions
 from sluice.pipelines.finished import RECIPE, read_recipe
+from sluice.pipelines.first_look import look
 from sluice.pipelines.options import Paths, build_recipe
+from sluice.pipelines.places import absolute_path
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report
 from sluice.pipelines.runner import Timing, run_stages
@@ -67,6 +69,9 @@ def check(run: Run) -> None:
     recipe = run.recipe
     if not run.units:
         raise ValueError("the inputs hold no units")
+    _check_apart(run)
+    if not run.inventory.finished:
+        look(run.some_units, run.fields)
     if recipe.needs_vectors and run.embedder is not None:
         descriptions.check_model(run.model)
         descriptions.check_options(run.embedder)
@@ -75,6 +80,15 @@ def check(run: Run) -> None:
     kind, name = recipe.counting
     if kind == "tokenizer":
         storage.info(name)
+
+
+def _check_apart(run: Run) -> None:
+    """Raises ValueError where a folder holds both: what a run writes would be read as its own input."""
+    place = absolute_path(run.url) + "/"
+    for path in run.recipe.input.paths:
+        folder = path.rstrip("/") + "/"
+        if place.startswith(folder) or folder.startswith(place):
+            raise ValueError(f"the run directory {run.url} and the input {path} lie in each other: name another --run")
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What steps over benchmark items share: their paths, checks before any work, and what is shown of them."""
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -13,13 +12,6 @@ if TYPE_CHECKING:
     from sluice.pipelines.stages import Run
 
 LISTED = 50
-
-
-def absolute_paths(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """So that a run can be gone on with from any folder. Raises ValueError for an empty path."""
-    if not all(paths):
-        raise ValueError("an empty path is given")
-    return tuple(path if "://" in path else os.path.abspath(path) for path in paths)
 
 
 def check_items(items: Items, run: "Run", *, by_vectors: bool) -> None:

@@ -113,9 +113,8 @@ def build_recipe(*, recipe: str = "d4", inputs: Paths = (), **options: Any) -> R
         raise ValueError(f"unknown option {unknown[0]}{_suggest(unknown[0], list(BY_NAME))}")
     given = {name: value for name, value in options.items() if value is not None}
     if inputs:
-        # Absolute, so that a run can be gone on with from any folder.
         paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-        given["input"] = tuple(map(_absolute, paths))
+        given["input"] = tuple(map(os.fspath, paths))
     data: dict[str, Any] = {}
     from_file = recipe.endswith((".yaml", ".yml"))
     if from_file:
@@ -138,11 +137,6 @@ def build_recipe(*, recipe: str = "d4", inputs: Paths = (), **options: Any) -> R
     found = _validated(data, recipe)
     _check_embedding_options(found, given)
     return found
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    return text if "://" in text else os.path.abspath(text)
 
 
 def _put(data: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
@@ -197,8 +191,6 @@ def _put_step_options(data: dict[str, Any], given: dict[str, Any]) -> None:
         value = given[name]
         if name == "clusters" and value != "auto":
             value = _whole(name, value)
-        if name == "centroids" and "://" not in value:
-            value = os.path.abspath(value)
         steps = [step for step in data.get("steps", []) if isinstance(step, dict) and step.get("step") in kinds]
         if not steps:
             raise ValueError(f"--{name} {given[name]} has no step to act on: it belongs to {' and '.join(kinds)}")

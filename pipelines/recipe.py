@@ -2,13 +2,15 @@
 
 import functools
 import operator
+import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sluice.models.embedder_config import EmbedderConfig
+from sluice.pipelines.places import absolute_path, absolute_paths
 from sluice.pipelines.step import Step, Strict
 from sluice.pipelines.steps import find_steps
 
@@ -18,9 +20,15 @@ if TYPE_CHECKING:
 else:
     AnyStep = Annotated[functools.reduce(operator.or_, find_steps().values()), Field(discriminator="step")]
 
+# What input.tokens can say beside the name of a file.
+WORDS, COLUMN = ("auto", "none", "model"), "column:"
+
 
 class Input(Strict):
-    """Where documents are and how a record becomes one. tokens: none, model, column:NAME or a tokenizer.json file."""
+    """Where documents are and how a record becomes one. tokens: none, model, column:NAME or a tokenizer.json file.
+
+    Paths are made absolute, so that a run can be gone on with from any folder.
+    """
 
     paths: tuple[str, ...] = Field(min_length=1)
     format: str | None = None
@@ -33,6 +41,15 @@ class Input(Strict):
     max_reject_share: float = Field(default=0.01, ge=0, le=1)
     unreadable: Literal["fail", "reject"] = "fail"
     unit_bytes: int = Field(default=128 << 20, gt=0)
+
+    _absolute = field_validator("paths")(absolute_paths)
+
+    @field_validator("tokens")
+    @classmethod
+    def _absolute_tokenizer(cls, tokens: str) -> str:
+        if tokens in WORDS or tokens.startswith(COLUMN):
+            return tokens
+        return absolute_path(tokens)
 
 
 class Embedding(Strict):
@@ -50,6 +67,12 @@ class Embedding(Strict):
     dimensions: int | None = Field(default=None, ge=1)
     layers: str | None = None
     long_documents: Literal["truncate", "chunk-mean"] = "truncate"
+
+    @field_validator("model")
+    @classmethod
+    def _absolute_model(cls, model: str | None) -> str | None:
+        """A directory, which a name on the hub looks like too."""
+        return os.path.abspath(model) if model and os.path.isdir(model) else model
 
     @model_validator(mode="after")
     def _describes_an_embedder(self) -> "Embedding":
@@ -117,10 +140,10 @@ class Recipe(Strict):
         if tokens == "auto":
             embeds = self.needs_vectors and self.input.vector is None and self.input.text is not None
             return ("model", "") if embeds else ("none", "")
-        if tokens in ("none", "model"):
+        if tokens in WORDS:
             return tokens, ""
-        if tokens.startswith("column:"):
-            return "column", tokens.removeprefix("column:")
+        if tokens.startswith(COLUMN):
+            return "column", tokens.removeprefix(COLUMN)
         return "tokenizer", tokens
 
     @property

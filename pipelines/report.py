@@ -114,7 +114,10 @@ class Report:
             "duplicate_ids": None if run.recipe.input.id is None else duplicate_ids(self.sources.documents),
             "steps": steps,
             "clusterings": [self._clustering(number) for number, step in enumerate(self.steps) if step.clusters],
-            "sources": self.by_source.summary([step.name for step in self.steps]),
+            "sources": self.by_source.summary(
+                [step.name for step in self.steps],
+                {step.name: options.named_sources for step, options in zip(self.steps, run.all_options)},
+            ),
             "losses": self._losses(),
             "length": self.sample.lengths([step.name for step in self.steps], counted=self.counted),
             "largest_groups": [_group(group, texts, fates) for group in groups],

@@ -20,7 +20,7 @@ from sluice.transforms.decisions import Decide, ExportCorpus
 from sluice.transforms.decisions import Step as DecidedStep
 from sluice.transforms.documents import ReadDocuments, Reading
 from sluice.transforms.embeddings import Embed
-from sluice.transforms.records import Fields
+from sluice.transforms.records import Fields, Unit
 from sluice.transforms.units import Inputs, TakeInventory, units_digest
 
 log = logging.getLogger("sluice")
@@ -48,13 +48,19 @@ class Run:
         return Inputs(source.paths, source.format, source.unit_bytes)
 
     @cached_property
-    def _units(self) -> tuple[str, int]:
+    def _units(self) -> tuple[str, int, list[Unit]]:
         units = self.inputs.plan()
-        return units_digest(units), len(units)
+        places = sorted({0, len(units) // 2, len(units) - 1}) if units else []
+        return units_digest(units), len(units), [units[place] for place in places]
 
     @property
     def units(self) -> int:
         return self._units[1]
+
+    @property
+    def some_units(self) -> list[Unit]:
+        """The first, the middle and the last one."""
+        return self._units[2]
 
     @cached_property
     def inventory(self) -> Artifact:

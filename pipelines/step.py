@@ -108,8 +108,14 @@ class Step(Strict):
         return (order.column,) if isinstance(order, ColumnOrder) else ()
 
     @property
+    def named_sources(self) -> tuple[str, ...]:
+        """Every source that an option names."""
+        order = getattr(self, "order", None)
+        return (*self.only, *self.protect, *(order.sources if isinstance(order, SourceOrder) else ()))
+
+    @property
     def needs_source(self) -> bool:
-        return bool(self.only or self.protect) or isinstance(getattr(self, "order", None), SourceOrder)
+        return bool(self.named_sources)
 
     @property
     def needs_tokens(self) -> bool:

@@ -82,6 +82,9 @@ def _notes(report: dict[str, Any]) -> list[Text]:
         lines += notes(found["step"], found["training"])
         lines += _hubs(found)
     lines += [f"Warning: {line}" for line in report["losses"]["warnings"]]
+    for step, names in (report["sources"] or {}).get("unknown", {}).items():
+        listed = ", ".join(printable(name, 60) for name in names)
+        lines.append(f"Warning: {step} names sources that no document has: {listed}.")
     lines += repeat_lines(report["repeats"])
     return [Text(line) for line in lines]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,7 +96,8 @@ class WriteEmbeddings(WriteUnit):
         with ahead(self._work(unit)) as found:
             for work in found:
                 yield self._table(work, stats)
-                progress.add(self.stage, len(work.alive))
+                # Those that a model embedded have been counted a batch at a time: a window can take minutes.
+                progress.add(self.stage, len(work.alive) - (len(work.chosen) if self._embedder else 0))
 
     def _work(self, unit: Unit) -> "Iterator[_Work]":
         documents = self.documents.read(unit.id, ["row", "tokens"])
@@ -164,7 +166,7 @@ class WriteEmbeddings(WriteUnit):
         if self._embedder is None:
             return work.given, np.ones(len(work.chosen), bool)
         before = asdict(self._embedder.counters)
-        found, valid = self._embedder.compute(work.given)
+        found, valid = self._embedder.compute(work.given, done=partial(progress.add, self.stage))
         for name, value in asdict(self._embedder.counters).items():
             if name != "documents":
                 stats[name] = stats.get(name, 0) + value - before[name]

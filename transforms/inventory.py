@@ -1,5 +1,7 @@
 """The corpus as units: which files, cut where, packed how. Decided once, from names and sizes."""
 
+import functools
+import logging
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -7,8 +9,11 @@ import pyarrow as pa
 from sluice.transforms import filesystems, formats, storage
 from sluice.transforms.records import Span, Unit
 
+log = logging.getLogger("sluice")
 UNIT_BYTES = 128 << 20
 _MOST_SPANS = 10_000  # small files have a cost of their own
+# Names, before the first dot, of files about a data set that lie beside its tables.
+_ABOUT = frozenset(("readme", "license", "licence", "notice", "citation", "dataset_info", "dataset_infos"))
 
 SCHEMA = pa.schema(
     [
@@ -30,20 +35,43 @@ def plan_units(inputs: Sequence[str], *, format: str | None = None, unit_bytes: 
 
     Large Parquet and plain JSON-lines files are cut, small files of one format and compression packed
     together. A file named twice is read once. `format` overrules what the files' names tell; compression is
-    always told by the name. Raises FileNotFoundError for an input without files, ValueError for a file of
+    always told by the name. In a directory of tables, what is said about them (README.md, LICENSE, ...) is no
+    document; a warning names it. Raises FileNotFoundError for an input without files, ValueError for a file of
     unknown kind.
     """
     if unit_bytes < 1:
         raise ValueError(f"unit_bytes is {unit_bytes}; it must be positive")
     if not inputs:
         raise ValueError("no inputs are given")
-    files = sorted({file.path: file for pattern in inputs for file in storage.list_files(pattern)}.values())
+    files = sorted({file.path: file for pattern in inputs for file in _listed(pattern, format)}.values())
     root = _common_root(inputs, [file.path for file in files])
     pieces = (piece for file in files for piece in _pieces(file, root, format, unit_bytes))
     return [
         Unit(index, name, compression, tuple(spans))
         for index, (name, compression, spans) in enumerate(_packed(pieces, unit_bytes))
     ]
+
+
+def _listed(pattern: str, format: str | None) -> list[storage.FileInfo]:
+    files = storage.list_files(pattern)
+    about = [file for file in files if file.path.rpartition("/")[2].partition(".")[0].lower() in _ABOUT]
+    tables = [file for file in files if file not in about]
+    if not about or not tables or format or _is_glob(pattern):
+        return files
+    if any(formats.identify(file.path)[0] == "text" for file in tables):
+        return files
+    _warn(f"{', '.join(file.path for file in about)}: not read, since the other files there are tables")
+    return tables
+
+
+@functools.cache
+def _warn(line: str) -> None:
+    """Once in a process, which may list its inputs several times."""
+    log.warning("%s", line)
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")
 
 
 _Piece = tuple[str, str, Span, int]

@@ -8,7 +8,7 @@ _done: Counter[str] = Counter()
 
 
 def add(stage: str, amount: int) -> None:
-    """Count `amount` documents as handled by a stage. Called once a window, not once a document."""
+    """Count `amount` documents as handled by a stage. Called once a window or a batch, not once a document."""
     with _lock:
         _done[stage] += amount
 

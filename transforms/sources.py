@@ -35,8 +35,11 @@ class SourceTally:
             else:
                 self.others += row
 
-    def summary(self, steps: list[str]) -> dict[str, Any] | None:
-        """The LISTED largest sources and how many there are; None where the run does not tell them apart."""
+    def summary(self, steps: list[str], named: dict[str, tuple[str, ...]]) -> dict[str, Any] | None:
+        """The LISTED largest sources and how many there are; None where the run does not tell them apart.
+
+        named: sources by the step whose options say them; `unknown` are those that no document has.
+        """
         if not self.told_apart:
             return None
         ordered = sorted(self.counts, key=lambda name: (-int(self.counts[name].sum()), name))
@@ -44,7 +47,12 @@ class SourceTally:
             "sources": len(self.counts),
             "largest": [{"source": name, **self._row(self.counts[name], steps)} for name in ordered[:LISTED]],
             "without": self._row(self.others, steps),
+            "unknown": {} if len(self.counts) >= MOST_COUNTED else self._unknown(named),
         }
+
+    def _unknown(self, named: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+        unknown = {step: [name for name in names if name not in self.counts] for step, names in named.items()}
+        return {step: names for step, names in unknown.items() if names}
 
     @staticmethod
     def _row(counts: np.ndarray, steps: list[str]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.vectors import COARSE
-from sluice.pipelines.items import absolute_paths, check_dimension, check_items, details_of_items, item_of
+from sluice.pipelines.items import check_dimension, check_items, details_of_items, item_of
+from sluice.pipelines.places import absolute_paths
 from sluice.pipelines.step import Cut, Step
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms.contamination import ContaminationScores, FindItems, WriteMatches

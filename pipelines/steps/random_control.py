@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sluice.pipelines.items import absolute_paths
+from sluice.pipelines.places import absolute_path
 from sluice.pipelines.step import Cut, Step, only_targets
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms.group_ranks import Groups, RankWithinGroups
@@ -47,7 +47,7 @@ class Random(Step):
     @field_validator("like")
     @classmethod
     def _absolute(cls, url: str | None) -> str | None:
-        return None if url is None else absolute_paths((url,))[0].rstrip("/")
+        return None if url is None else absolute_path(url).rstrip("/")
 
     @model_validator(mode="after")
     def _targets(self) -> "Random":
@@ -72,7 +72,7 @@ class Random(Step):
     def check(self, run: "Run") -> None:
         if self.like is None:
             return
-        if absolute_paths((run.url,))[0] == self.like:
+        if absolute_path(run.url) == self.like:
             raise ValueError(f"step random: {run.url} is this run itself")
         other = _open(self.like)
         other.artifact(f"steps/{other.steps[-1]}/keep")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.pipelines.earlier_runs import find_assigned
-from sluice.pipelines.items import absolute_paths
+from sluice.pipelines.places import absolute_paths
 from sluice.pipelines.step import Cut, Step
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms.adopted import AdoptCentroids, UnfitCentroids, check_embedding, content_digest

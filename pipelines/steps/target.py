@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.vectors import COARSE
-from sluice.pipelines.items import absolute_paths, check_dimension, check_items
+from sluice.pipelines.items import check_dimension, check_items
+from sluice.pipelines.places import absolute_paths
 from sluice.pipelines.step import Cut, Step, only_targets
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms.artifacts import find_manifest

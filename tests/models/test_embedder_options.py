@@ -106,6 +106,9 @@ def test_the_mean_over_windows_is_weighted_by_their_tokens(prompt):
     assert chunked.counters.chunked == 2 and chunked.counters.truncated == 0
     lengths = plain.count_tokens(texts).tolist()
     assert chunked.counters.windows == sum(len(windows.split(n, room)) for n in lengths if n > room)
+    told: list[int] = []
+    chunked.compute(chunked.prepare(texts * 5), done=told.append)
+    assert sum(told) == 5 * len(texts) and len(told) > 1
 
 
 def test_a_text_that_fits_has_the_same_vector_either_way():

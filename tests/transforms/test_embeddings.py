@@ -12,7 +12,7 @@ from sluice.models.embedder_config import Counters
 from sluice.pipelines.curate import prepare
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.runner import run_stage
-from sluice.transforms import embeddings, validation
+from sluice.transforms import embeddings, progress, validation
 from sluice.transforms.embeddings import WriteEmbeddings
 from sluice.transforms.stages import read_units
 from tests.pipelines.corpora import make_rows, write_jsonl
@@ -36,9 +36,10 @@ class Slow:
         self.prepared[number].set()
         return SimpleNamespace(number=number, texts=len(texts))
 
-    def compute(self, prepared):
+    def compute(self, prepared, *, done):
         assert self.prepared[prepared.number + 1].wait(20), "nothing was prepared while the device was at work"
         self.computed += 1
+        done(prepared.texts)
         return Embedded(np.full((prepared.texts, 4), 0.5, np.float32), np.ones(prepared.texts, bool))
 
 
@@ -66,10 +67,11 @@ def test_the_next_window_is_prepared_while_one_is_computed(stage, monkeypatch):
     monkeypatch.setattr(embeddings, "WINDOW_DOCUMENTS", 1)
     write = writer(stage)
     write._embedder = Slow()
+    progress.reset()
     (unit,) = read_units(stage.inventory)
     write.write(unit)
     assert write._embedder.computed == WINDOWS
-    assert stage.embeddings.describe(unit.id).rows == 30
+    assert stage.embeddings.describe(unit.id).rows == 30 == progress.done(write.stage)
 
 
 def test_a_worker_without_the_accelerator_that_was_asked_for_says_so(stage):

@@ -25,6 +25,22 @@ def spans(units):
     return [(unit.id, unit.compression, [(s.relative, s.start, s.stop) for s in unit.spans]) for unit in units]
 
 
+def test_what_is_said_about_tables_is_no_document(tmp_path, caplog):
+    """As the folders of data sets have it; in a folder of texts a README is one of them."""
+    for name in ("README.md", "LICENSE", "data/a.jsonl", "data/readme_first.jsonl", "data/dataset_info.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x\n")
+    found = [span.relative for unit in plan_units([str(tmp_path)]) for span in unit.spans]
+    assert found == ["data/a.jsonl", "data/readme_first.jsonl"]
+    assert all(f"{tmp_path}/{name}" in caplog.text for name in ("README.md", "LICENSE", "data/dataset_info.json"))
+    named = plan_units([str(tmp_path / "README.md"), str(tmp_path / "data" / "a.jsonl")])
+    assert [unit.format for unit in named] == ["text", "jsonl"]
+    assert len(plan_units([f"{tmp_path}/*.md"])) == 1
+    (tmp_path / "LICENSE").rename(tmp_path / "page.txt")
+    names = [span.relative for unit in plan_units([str(tmp_path)]) for span in unit.spans]
+    assert "README.md" in names and "page.txt" in names
+
+
 def test_large_files_are_cut_and_small_ones_packed_by_path(corpus):
     assert spans(plan_units([str(corpus)], unit_bytes=1000)) == [
         (0, "none", [("a/one.jsonl", 0, 200)]),

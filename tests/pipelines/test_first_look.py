@@ -1,0 +1,101 @@
+"""What is said wrongly about the input is refused before any work, and a run can be gone on with from any folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sluice.pipelines.curate import curate, prepare
+from sluice.pipelines.main import main
+from sluice.pipelines.options import build_recipe
+from sluice.pipelines.printing import emit
+from sluice.pipelines.summary import summary
+from tests.pipelines.corpora import make_rows, run_d4, write_jsonl
+
+
+@pytest.fixture
+def corpus(tmp_path) -> str:
+    return write_jsonl(tmp_path / "in", make_rows(60))
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "complaint"),
+    [
+        ("--text", "body", "no text, 60 times), with --text body"),
+        ("--id", "uuid", "no id, 60 times), with --id uuid"),
+        ("--vector", "vectors", "no vector, 60 times), with --vector vectors"),
+        ("--text", "quality", "text has type number, 60 times), with --text quality"),
+    ],
+)
+def test_a_field_that_no_record_has_is_refused_before_any_work(option, name, complaint, corpus, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["curate", "--input", corpus, "--run", str(run), "--recipe", "random", option, name]) == 2
+    said = capsys.readouterr().err
+    assert "of the first 60 records none can be used" in said and complaint in said
+    assert '"text"' in said.replace("\\", "") and not run.exists()
+
+
+def test_a_format_that_is_named_wrongly_is_refused_too(tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_text("a page of plain text\n" * 9)
+    assert main(["curate", "--input", str(tmp_path / "in.jsonl"), "--run", str(tmp_path / "run")]) == 2
+    assert "not JSON, 9 times" in capsys.readouterr().err
+
+
+def test_one_bad_file_of_several_is_left_to_the_run(corpus, tmp_path):
+    """Which counts its records, and goes on or not as the recipe says."""
+    for number in range(3):
+        (Path(corpus) / f"a-bad-{number}.jsonl").write_text("nothing\n")
+    recipe = build_recipe(recipe="random", inputs=corpus, max_reject_share=0.5, unit_bytes=4000)
+    run, _ = prepare(recipe, str(tmp_path / "run"))
+    assert run.units > 3
+
+
+def test_a_column_without_a_value_is_warned_of(corpus, tmp_path, caplog):
+    prepare(build_recipe(recipe="random", inputs=corpus, source="sorce"), str(tmp_path / "run"))
+    assert "none of the first 60 documents has a value in 'sorce'" in caplog.text
+    caplog.clear()
+    prepare(build_recipe(recipe="random", inputs=corpus, source="source"), str(tmp_path / "run"))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(("source", "run"), [("in", "in/run"), ("in", "in"), ("run/corpus", "run"), (".", "runs/a")])
+def test_a_run_inside_of_its_input_is_refused(source, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / source, make_rows(20))
+    with pytest.raises(ValueError, match="lie in each other: name another --run"):
+        curate([source], run, recipe="random")
+    assert not list(tmp_path.rglob("recipe.yaml"))
+
+
+def test_paths_of_a_recipe_file_hold_from_any_folder(tmp_path, monkeypatch):
+    write_jsonl(tmp_path / "in", make_rows(60))
+    model = Path(__file__).parents[1] / "data" / "bert"
+    (tmp_path / "bert").symlink_to(model)
+    (tmp_path / "recipe.yaml").write_text(
+        json.dumps(
+            {
+                "input": {"paths": ["in"], "tokens": "tokenizer.json"},
+                "embedding": {"model": "bert"},
+                "steps": [{"step": "semdedup", "centroids": "other", "cut": {"ratio": 0.5}}],
+            }
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    recipe = build_recipe(recipe="recipe.yaml")
+    assert recipe.input.paths == (f"{tmp_path}/in",) and recipe.input.tokens == f"{tmp_path}/tokenizer.json"
+    assert recipe.embedding.model == f"{tmp_path}/bert" and recipe.steps[0].centroids == f"{tmp_path}/other"
+    monkeypatch.chdir(tmp_path / "in")
+    assert type(recipe).model_validate(recipe.model_dump()) == recipe
+    for word in ("none", "model", "auto", "column:n"):
+        assert build_recipe(recipe="random", inputs="a.jsonl", tokens=word).input.tokens == word
+    assert build_recipe(inputs="gs://b/in", model="intfloat/e5-small").embedding.model == "intfloat/e5-small"
+
+
+def test_sources_that_no_document_has_are_in_the_summary(corpus, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text(
+        "steps:\n- {step: semdedup, protect: [books, boks], order: {sources: [web, wbe]}, cut: {ratio: 0.9}}\n"
+    )
+    report = run_d4(corpus, tmp_path / "run", recipe=str(tmp_path / "recipe.yaml"), source="source", keep=None)
+    assert report["sources"]["unknown"] == {"01-semdedup": ["boks", "wbe"]}
+    emit(report, summary(report), as_json=False)
+    assert "01-semdedup names sources that no document has: boks, wbe." in " ".join(capsys.readouterr().out.split())
