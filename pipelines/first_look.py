@@ -8,20 +8,23 @@ from sluice.transforms import reading, validation
 from sluice.transforms.records import Fields, Unit
 
 log = logging.getLogger("sluice")
-# Faults of a file, not of what was said about it.
-OF_FILES = (validation.UNREADABLE.format(""), *validation.NO_PAGE)
+# Of other formats no field is named, and to read WARC takes long.
+TABLES = ("jsonl", "parquet")
+# A fault of a file, not of what was said about it.
+DAMAGED = validation.UNREADABLE.format("")
 
 
 def look(units: Sequence[Unit], fields: Fields) -> None:
-    """Read the first records of each unit, and warn of columns that none of them has.
+    """Read the first records of each unit of tables, and warn of columns that none of them has.
 
     Raises ValueError where none of them can be used, with the reason and the beginning of one; and as reading does
     for a table without a column.
     """
-    windows = [next(reading.read_unit(unit, fields, on_unreadable="reject"), None) for unit in units]
+    tables = [unit for unit in units if unit.format in TABLES]
+    windows = [next(reading.read_unit(unit, fields, on_unreadable="reject"), None) for unit in tables]
     looked = [window for window in windows if window is not None and window.records]
     rejects = [reject for window in looked for reject in window.rejects]
-    if not looked or any(reject.reason.startswith(OF_FILES) for reject in rejects):
+    if not looked or any(reject.reason.startswith(DAMAGED) for reject in rejects):
         return
     if not any(len(window.rows) for window in looked):
         reason, count = Counter(reject.reason for reject in rejects).most_common(1)[0]

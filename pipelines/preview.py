@@ -231,5 +231,7 @@ def _pair_table(pair: dict[str, Any]) -> Table:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for label, document in ((f"{pair['score']:.4f}", pair["document"]), ("", pair["neighbour"])):
-        table.add_row(label, Text.assemble(cell(document["id"], 60, "bold"), "  ", shown_text(document, CHARACTERS)))
+        # A document that the input no longer has is named by its place.
+        name = f"{document['unit']}:{document['row']}" if document["id"] is None else document["id"]
+        table.add_row(label, Text.assemble(cell(name, 60, "bold"), "  ", shown_text(document, CHARACTERS)))
     return table

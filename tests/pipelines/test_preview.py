@@ -13,6 +13,7 @@ import yaml
 from sluice.models.vectors import COARSE
 from sluice.pipelines import preview as command
 from sluice.pipelines.preview import PAIRS, SHOWN, THRESHOLDS, preview, render
+from sluice.transforms import storage
 from tests.pipelines.reading_back import shown, whole
 
 
@@ -128,3 +129,15 @@ def test_the_page_shows_all_of_it_and_obeys_no_text(found, finished, capsys):
     assert "\x1b" not in page and "[bold red]markup[/]" in page
     assert command.run(argparse.Namespace(url=str(finished.url), step="02-semdedup", json=True)) == 0
     assert json.loads(capsys.readouterr().out) == found
+
+
+def test_documents_that_the_input_no_longer_has_are_named_by_their_place(finished, monkeypatch):
+    def gone(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(storage, "info", gone)
+    found = preview(str(finished.url))
+    one = next(pair for either in found["pairs"] for side in ("above", "below") for pair in either[side])
+    page = shown(render(found))
+    assert f"{one['document']['unit']}:{one['document']['row']}" in page and "has changed or gone" in page
+    assert "None" not in page
