@@ -387,7 +387,11 @@ def test_what_is_asked_for_wrongly_is_refused(arguments, complaint, corpus, caps
 def test_a_corpus_without_documents_is_refused(tmp_path, capsys):
     (tmp_path / "in.jsonl").write_text("nothing\n" * 100)
     assert main(["plan", "--input", str(tmp_path), "--recipe", "random"]) == 2
-    assert "no document that can be used (100 x not JSON)" in capsys.readouterr().err
+    assert "none can be used (most often: not JSON, 100 times)" in capsys.readouterr().err
+    (tmp_path / "in.jsonl").rename(tmp_path / "in.jsonl.gz")
+    asked = ["plan", "--input", str(tmp_path), "--recipe", "random", "--unreadable", "reject"]
+    assert main(asked) == 2
+    assert "no document that can be used (1 x unreadable: corrupt gzip data" in capsys.readouterr().err
 
 
 def test_the_page_names_every_stage_and_the_shipped_prices_can_be_printed(planned, corpus, capsys):
