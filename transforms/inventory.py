@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -12,8 +13,9 @@ from sluice.transforms.records import Span, Unit
 log = logging.getLogger("sluice")
 UNIT_BYTES = 128 << 20
 _MOST_SPANS = 10_000  # small files have a cost of their own
-# Names, before the first dot, of files about a data set that lie beside its tables.
-_ABOUT = frozenset(("readme", "license", "licence", "notice", "citation", "dataset_info", "dataset_infos"))
+# Files about a data set that lie beside its tables.
+_ABOUT = re.compile(r"(readme|licen[sc]e|notice|citation)(\.(md|txt|rst|cff|bib))?|dataset_infos?\.json", re.IGNORECASE)
+_NAMED = 3
 
 SCHEMA = pa.schema(
     [
@@ -54,13 +56,14 @@ def plan_units(inputs: Sequence[str], *, format: str | None = None, unit_bytes: 
 
 def _listed(pattern: str, format: str | None) -> list[storage.FileInfo]:
     files = storage.list_files(pattern)
-    about = [file for file in files if file.path.rpartition("/")[2].partition(".")[0].lower() in _ABOUT]
-    tables = [file for file in files if file not in about]
+    about = [file.path for file in files if _ABOUT.fullmatch(file.path.rpartition("/")[2])]
+    tables = [file for file in files if not _ABOUT.fullmatch(file.path.rpartition("/")[2])]
     if not about or not tables or format or _is_glob(pattern):
         return files
     if any(formats.identify(file.path)[0] == "text" for file in tables):
         return files
-    _warn(f"{', '.join(file.path for file in about)}: not read, since the other files there are tables")
+    more = f" and {len(about) - _NAMED:,} more" if len(about) > _NAMED else ""
+    _warn(f"{', '.join(about[:_NAMED])}{more}: not read, since the other files there are tables")
     return tables
 
 

@@ -94,7 +94,17 @@ def test_a_url_that_cannot_be_read_is_named_with_what_the_store_said(fails, name
 def test_a_command_whose_model_cannot_be_read_ends_in_one_line(url, monkeypatch, tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "the fox"}\n')
     monkeypatch.setattr(type(fsspec.filesystem("memory")), "find", out_of_reach)
-    command = ["curate", "--input", str(tmp_path / "a.jsonl"), "--id", "id", "--run", str(tmp_path / "run"), "--recipe", "semdedup"]
+    command = [
+        "curate",
+        "--input",
+        str(tmp_path / "a.jsonl"),
+        "--id",
+        "id",
+        "--run",
+        str(tmp_path / "run"),
+        "--recipe",
+        "semdedup",
+    ]
     assert main([*command, "--keep", "0.5", "--model", url]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"sluice: the model's files at {url} could not be fetched") and "Traceback" not in error

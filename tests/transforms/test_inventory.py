@@ -27,11 +27,11 @@ def spans(units):
 
 def test_what_is_said_about_tables_is_no_document(tmp_path, caplog):
     """As the folders of data sets have it; in a folder of texts a README is one of them."""
-    for name in ("README.md", "LICENSE", "data/a.jsonl", "data/readme_first.jsonl", "data/dataset_info.json"):
+    for name in ("README.md", "LICENSE", "data/a.jsonl", "data/license.jsonl", "data/dataset_info.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x\n")
     found = [span.relative for unit in plan_units([str(tmp_path)]) for span in unit.spans]
-    assert found == ["data/a.jsonl", "data/readme_first.jsonl"]
+    assert found == ["data/a.jsonl", "data/license.jsonl"]
     assert all(f"{tmp_path}/{name}" in caplog.text for name in ("README.md", "LICENSE", "data/dataset_info.json"))
     named = plan_units([str(tmp_path / "README.md"), str(tmp_path / "data" / "a.jsonl")])
     assert [unit.format for unit in named] == ["text", "jsonl"]
