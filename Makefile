@@ -62,7 +62,7 @@ airflow: .venv-airflow/.installed
 	@touch $@
 
 test: $(STAMP) airflow
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 engines: $(STAMP)
 	$(BIN)/python -m tests.engines.fetch

@@ -6,6 +6,7 @@ report = curate(["corpus/*.jsonl.zst"], "runs/first", recipe="d4", keep="0.5")
 """
 
 import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +16,12 @@ from sluice.models import descriptions
 from sluice.pipelines.finished import RECIPE, read_recipe
 from sluice.pipelines.first_look import look
 from sluice.pipelines.options import Paths, build_recipe
-from sluice.pipelines.places import absolute_path
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report
 from sluice.pipelines.runner import Timing, run_stages
 from sluice.pipelines.stages import Run
 from sluice.transforms import committing, storage
+from sluice.transforms.artifacts import find_manifest
 
 
 def curate(
@@ -60,8 +61,12 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
         before = _flat(yaml.safe_load(storage.read_bytes(place)))
     now = _flat(yaml.safe_load(recipe.to_yaml()))
     committing.replace_bytes(place, recipe.to_yaml().encode())
-    changed = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
-    return run, [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in changed]
+    names = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
+    changed = [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in names]
+    listed = find_manifest(run.inventory.url)
+    if listed is not None and listed["key"] != run.inventory.key:
+        changed.append("changed since the last time: the input files, or how they are cut; everything is done again")
+    return run, changed
 
 
 def check(run: Run) -> None:
@@ -70,8 +75,8 @@ def check(run: Run) -> None:
     if not run.units:
         raise ValueError("the inputs hold no units")
     _check_apart(run)
-    if not run.inventory.finished:
-        look(run.some_units, run.fields)
+    if recipe.input.max_reject_share < 1 and not run.inventory.finished:
+        _look(run)
     if recipe.needs_vectors and run.embedder is not None:
         descriptions.check_model(run.model)
         descriptions.check_options(run.embedder)
@@ -79,16 +84,37 @@ def check(run: Run) -> None:
         step.check(run)
     kind, name = recipe.counting
     if kind == "tokenizer":
-        storage.info(name)
+        try:
+            storage.info(name)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"--tokens {name}: no such file; it takes none, model, column:NAME or a tokenizer.json"
+            ) from None
+
+
+def _look(run: Run) -> None:
+    source, (kind, name) = run.recipe.input.source, run.recipe.counting
+    options = {source: "--source"} if source else {}
+    look(run.some_units, run.fields, options | ({name: "--tokens column:"} if kind == "column" else {}))
 
 
 def _check_apart(run: Run) -> None:
     """Raises ValueError where a folder holds both: what a run writes would be read as its own input."""
-    place = absolute_path(run.url) + "/"
+    place = _real(run.url)
     for path in run.recipe.input.paths:
-        folder = path.rstrip("/") + "/"
-        if place.startswith(folder) or folder.startswith(place):
-            raise ValueError(f"the run directory {run.url} and the input {path} lie in each other: name another --run")
+        # What ** stands for may be below any folder.
+        folder = _real(path.partition("**")[0].rpartition("/")[0] if "**" in path else path)
+        below = place.removeprefix(folder).split("/")
+        if place.startswith(folder) and not any(name.startswith((".", "_")) for name in below):
+            raise ValueError(f"the run directory {run.url} is inside of the input {path}: name another --run")
+        if folder.startswith(place):
+            raise ValueError(f"the input {path} is inside of the run directory {run.url}: name another --run")
+
+
+def _real(url: str) -> str:
+    """Where a path leads, with a slash at its end."""
+    path = url.removeprefix("file://")
+    return (path if "://" in path else os.path.realpath(path)).rstrip("/") + "/"
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -2,41 +2,52 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from sluice.transforms import reading, validation
-from sluice.transforms.records import Fields, Unit
+from sluice.transforms.records import Fields, Unit, Window
 
 log = logging.getLogger("sluice")
 # Of other formats no field is named, and to read WARC takes long.
 TABLES = ("jsonl", "parquet")
+# Windows of a unit that are read while nothing in them can be used: bad records may come first, and be few of all.
+MOST_WINDOWS = 16
 # A fault of a file, not of what was said about it.
 DAMAGED = validation.UNREADABLE.format("")
 
 
-def look(units: Sequence[Unit], fields: Fields) -> None:
+def look(units: Sequence[Unit], fields: Fields, options: Mapping[str, str]) -> None:
     """Read the first records of each unit of tables, and warn of columns that none of them has.
 
-    Raises ValueError where none of them can be used, with the reason and the beginning of one; and as reading does
-    for a table without a column.
+    options: those that name a column, by the column. Raises ValueError where no record can be used, with the reason
+    and the beginning of one; and as reading does for a table without a column.
     """
-    tables = [unit for unit in units if unit.format in TABLES]
-    windows = [next(reading.read_unit(unit, fields, on_unreadable="reject"), None) for unit in tables]
-    looked = [window for window in windows if window is not None and window.records]
+    looked = [window for unit in units if unit.format in TABLES for window in _first(unit, fields)]
     rejects = [reject for window in looked for reject in window.rejects]
     if not looked or any(reject.reason.startswith(DAMAGED) for reject in rejects):
         return
-    if not any(len(window.rows) for window in looked):
+    documents = sum(len(window.rows) for window in looked)
+    if not documents:
         reason, count = Counter(reject.reason for reject in rejects).most_common(1)[0]
         head = next(reject.head for reject in rejects if reject.reason == reason)
         raise ValueError(
             f"of the first {len(rejects):,} records none can be used (most often: {reason}, {count:,} times)"
-            f"{_fields(reason, fields)}; one begins {head[:200]!r}"
+            f"{_fields(reason, fields)}; one begins {head[:200]!r}; --max-reject-share 1 goes on all the same"
         )
     for name in fields.columns:
         if all(value is None for window in looked for value in window.columns[name]):
-            documents = sum(len(window.rows) for window in looked)
-            log.warning("none of the first %s documents has a value in %r", f"{documents:,}", name)
+            said = f"{options[name]} {name}" if name in options else f"a column that the recipe names, {name!r}"
+            log.warning("none of the first %s documents has a value for %s", f"{documents:,}", said)
+
+
+def _first(unit: Unit, fields: Fields) -> Iterator[Window]:
+    """The windows of a unit up to one with a usable record."""
+    for window in islice(reading.read_unit(unit, fields, on_unreadable="reject"), MOST_WINDOWS):
+        if window.records:
+            yield window
+        if len(window.rows):
+            return
 
 
 def _fields(reason: str, fields: Fields) -> str:

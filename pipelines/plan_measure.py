@@ -84,18 +84,14 @@ def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, t
         raise ValueError(f"the sample holds no document that can be used ({listed or 'no records at all'})")
     chosen = choose_texts(run, sample, texts)
     tokens, token_seconds = count_tokens((kind, name), chosen, stats, documents)
-    ratios = [one["documents"] / max(piece.stands_for, 1.0) for one, piece in zip(stats, sample.pieces)]
-    per_byte = float(np.average(ratios, weights=[piece.places for piece in sample.pieces]))
-    found = Range.exactly(documents) if sample.everything else spread(ratios, per_byte).times(total_bytes)
-    lengths = [one["characters"] / one["documents"] for one in stats if one["documents"]]
-    mean = sum(one["characters"] for one in stats) / documents
+    found, characters = _counts(sample, stats, total_bytes)
     return Counted(
         records=sum(one["records"] for one in stats),
         sampled=documents,
         rejected=sum(one["rejected"] for one in stats),
         reasons=reasons,
         documents=found,
-        characters=Range.exactly(mean) if sample.everything else spread(lengths, mean),
+        characters=characters,
         tokens=tokens,
         read_seconds=seconds / documents,
         token_seconds=token_seconds,
@@ -125,6 +121,24 @@ def _without_torn(stats: dict[str, Any], cut_off: bool) -> dict[str, Any]:
         "rejected": stats["rejected"] - torn,
         "reasons": reasons,
     }
+
+
+def _counts(sample: Sample, stats: list[dict[str, Any]], total_bytes: int) -> tuple[Range, Range]:
+    """(documents of the corpus, characters of one), from the sample's pieces."""
+    counts, characters = (np.array([one[name] for one in stats], float) for name in ("documents", "characters"))
+    if sample.everything:
+        return Range.exactly(float(counts.sum())), Range.exactly(float(characters.sum() / counts.sum()))
+    sizes = np.array([max(piece.stands_for, 1.0) for piece in sample.pieces])
+    places = np.array([piece.places for piece in sample.pieces])
+    if sample.texts is not None:
+        # Large files are met more often, so what is met says little of how many or how long they are.
+        mean = total_bytes / sample.texts * float(characters.sum() / sizes.sum())
+        return Range(0.9 * sample.texts, sample.texts, sample.texts), Range.around(mean, 0.1)
+    per_byte = float(np.average(counts / sizes, weights=places))
+    # Of files that are smaller than a piece, the larger are met more often.
+    mean = float((places * characters / sizes).sum() / (places * counts / sizes).sum())
+    lengths = (characters[counts > 0] / counts[counts > 0]).tolist()
+    return spread((counts / sizes).tolist(), per_byte).times(total_bytes), spread(lengths, mean)
 
 
 def _damaged(sample: Sample, stats: list[dict[str, Any]]) -> dict[str, str]:

@@ -14,9 +14,10 @@ from sluice.transforms import formats, storage
 from sluice.transforms.records import Span, Unit
 from sluice.transforms.streams import UnreadableFile
 
-PIECES, LEAST_BYTES, BYTES_EACH, MOST_FILES, MOST_BYTES = 16, 1 << 20, 4096, 64, 64 << 20
+PIECES, LEAST_BYTES, BYTES_EACH, MOST_FILES, MOST_BYTES = 16, 1 << 20, 4096, 512, 64 << 20
 # Half a text is a wrong document, and Parquet says at its end what is where.
 WHOLE = ("text", "parquet")
+ONE = ("text",)
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Sample:
-    """pieces, each chosen with a probability in proportion to its file's bytes; everything: they are the corpus."""
+    """pieces, each chosen with a probability in proportion to its file's bytes; everything: they are the corpus.
+    texts: how many files there are where each is one document, else None.
+    """
 
     pieces: list[Piece]
     everything: bool
+    texts: int | None = None
 
 
 def corpus_bytes(units: Sequence[Unit]) -> int:
@@ -76,7 +80,7 @@ def copy_sample(units: Sequence[Unit], folder: str, *, seed: int, records: int) 
         for copy in copies:
             copied = _as_unit(unit, copy.path, len(pieces))
             pieces.append(Piece(copied, span.path, wanted.places / len(copies), copy.stands_for, copy.cut_off))
-    return Sample(pieces, everything)
+    return Sample(pieces, everything, len(files) if all(unit.format in ONE for unit, _ in files) else None)
 
 
 class _Wanted(NamedTuple):

@@ -47,6 +47,8 @@ class Input(Strict):
     @field_validator("tokens")
     @classmethod
     def _absolute_tokenizer(cls, tokens: str) -> str:
+        if tokens == COLUMN:
+            raise ValueError("column: names no field")
         if tokens in WORDS or tokens.startswith(COLUMN):
             return tokens
         return absolute_path(tokens)

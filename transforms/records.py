@@ -41,6 +41,13 @@ class Fields:
     columns: tuple[str, ...] = ()
     max_document_bytes: int = 10_000_000
 
+    @property
+    def named(self) -> str:
+        """The fields, for people: text 'body', id 'uuid'."""
+        fields = {"text": self.text, "id": self.id, "vector": self.vector}
+        found = [f"{kind} {name!r}" for kind, name in fields.items() if name is not None]
+        return ", ".join([*found, *(f"column {name!r}" for name in self.columns)])
+
 
 class Reject(NamedTuple):
     """A record that cannot be used: its row, one clear reason, and its first characters."""

@@ -25,14 +25,17 @@ def corpus(tmp_path) -> str:
         ("--id", "uuid", "no id, 60 times), with --id uuid"),
         ("--vector", "vectors", "no vector, 60 times), with --vector vectors"),
         ("--text", "quality", "text has type number, 60 times), with --text quality"),
+        ("--tokens", "colum:n", "no such file; it takes none, model, column:NAME or a tokenizer.json"),
+        ("--tokens", "column:", "column: names no field"),
     ],
 )
 def test_a_field_that_no_record_has_is_refused_before_any_work(option, name, complaint, corpus, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["curate", "--input", corpus, "--run", str(run), "--recipe", "random", option, name]) == 2
     said = capsys.readouterr().err
-    assert "of the first 60 records none can be used" in said and complaint in said
-    assert '"text"' in said.replace("\\", "") and not run.exists()
+    assert complaint in said and not run.exists()
+    if option != "--tokens":
+        assert "of the first 60 records none can be used" in said and '"text"' in said.replace("\\", "")
 
 
 def test_a_format_that_is_named_wrongly_is_refused_too(tmp_path, capsys):
@@ -52,19 +55,46 @@ def test_one_bad_file_of_several_is_left_to_the_run(corpus, tmp_path):
 
 def test_a_column_without_a_value_is_warned_of(corpus, tmp_path, caplog):
     prepare(build_recipe(recipe="random", inputs=corpus, source="sorce"), str(tmp_path / "run"))
-    assert "none of the first 60 documents has a value in 'sorce'" in caplog.text
+    assert "none of the first 60 documents has a value for --source sorce" in caplog.text
     caplog.clear()
     prepare(build_recipe(recipe="random", inputs=corpus, source="source"), str(tmp_path / "run"))
     assert not caplog.text
 
 
-@pytest.mark.parametrize(("source", "run"), [("in", "in/run"), ("in", "in"), ("run/corpus", "run"), (".", "runs/a")])
+@pytest.mark.parametrize(
+    ("source", "run"),
+    [("in", "in/run"), ("in", "in"), ("run/corpus", "run"), (".", "runs/a"), ("link", "in/run"), ("**/*.jsonl", "run")],
+)
 def test_a_run_inside_of_its_input_is_refused(source, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_jsonl(tmp_path / source, make_rows(20))
-    with pytest.raises(ValueError, match="lie in each other: name another --run"):
-        curate([source], run, recipe="random")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for folder in ("in", "run/corpus"):
+        write_jsonl(tmp_path / folder, make_rows(20))
+    for place in (run, f"file://{tmp_path}/{run}"):
+        with pytest.raises(ValueError, match=r"is inside of the .*: name another --run"):
+            curate([source], place, recipe="random")
     assert not list(tmp_path.rglob("recipe.yaml"))
+    prepare(build_recipe(recipe="random", inputs="in"), "in/.hidden/run")
+    prepare(build_recipe(recipe="random", inputs="in/*.jsonl"), "in/beside")
+
+
+def test_bad_records_that_come_first_and_are_few_stop_nothing(tmp_path):
+    rows = "".join(json.dumps(row) + "\n" for row in make_rows(60))
+    (tmp_path / "in.jsonl").write_text('{"x": 1}\n' * 5000 + rows)
+    prepare(build_recipe(recipe="random", inputs=str(tmp_path / "in.jsonl")), str(tmp_path / "run"))
+    (tmp_path / "in.jsonl").write_text('{"x": 1}\n' * 5000)
+    with pytest.raises(ValueError, match="of the first 5,000 records none can be used"):
+        prepare(build_recipe(recipe="random", inputs=str(tmp_path / "in.jsonl")), str(tmp_path / "run"))
+    prepare(build_recipe(recipe="random", inputs=str(tmp_path / "in.jsonl"), max_reject_share=1), str(tmp_path / "run"))
+
+
+def test_other_input_than_last_time_is_told(corpus, tmp_path):
+    recipe = build_recipe(recipe="random", inputs=corpus)
+    curate([corpus], str(tmp_path / "run"), recipe="random")
+    assert prepare(recipe, str(tmp_path / "run"))[1] == []
+    (Path(corpus) / "shard-1.jsonl").unlink()
+    (said,) = prepare(recipe, str(tmp_path / "run"))[1]
+    assert said.startswith("changed since the last time: the input files")
 
 
 def test_paths_of_a_recipe_file_hold_from_any_folder(tmp_path, monkeypatch):

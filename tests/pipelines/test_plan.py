@@ -214,6 +214,21 @@ def test_the_number_of_documents_is_told_from_pieces(kind, files, tmp_path, smal
         assert high - low <= 0.25 * 3000
 
 
+def test_texts_of_very_different_sizes_are_counted_as_files(tmp_path, monkeypatch):
+    """Large ones are met more often: 20 of 600 hold nearly all of the bytes."""
+    (tmp_path / "in").mkdir()
+    for number in range(600):
+        (tmp_path / "in" / f"{number}.txt").write_text(f"{number} " * (10_000 if number % 30 == 0 else 50))
+    recipe = build_recipe(recipe="random", inputs=str(tmp_path / "in"))
+    size = sum(path.stat().st_size for path in (tmp_path / "in").iterdir())
+    found = plan(recipe, prices=read_prices(), sample=50)
+    assert not found["sample"]["is_the_corpus"]
+    assert found["documents"]["low"] <= 600 == found["documents"]["high"]
+    assert found["characters_per_document"]["low"] <= size / 600 <= found["characters_per_document"]["high"]
+    monkeypatch.setattr(plan_sample, "MOST_FILES", 600)
+    assert plan(recipe, prices=read_prices())["documents"]["low"] == 600
+
+
 def test_no_record_is_sampled_twice(tmp_path, small_pieces):
     for kind in ("jsonl", "gzip", "parquet", "one group"):
         write_many(tmp_path / kind, kind, files=2)

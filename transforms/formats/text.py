@@ -22,7 +22,7 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
     """One record; its identity is the file's relative path. Raises streams.UnreadableFile, or ValueError when
     `fields` asks for more than a text."""
     if fields.text not in (None, "text") or fields.id or fields.vector or fields.columns:
-        raise ValueError(f"text files have no fields, only their text; asked for {fields}")
+        raise ValueError(f"text files have no fields, only their text; asked for {fields.named}")
     data = _at_most(streams.read_chunks(span.path, compression), fields.max_document_bytes)
     faults = {}
     text = None

@@ -112,7 +112,7 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
     records before it, and ValueError for a text or vector field.
     """
     if fields.text not in (None, "text") or fields.vector:
-        raise ValueError(f"WARC records have one text and no vectors; asked for {fields}")
+        raise ValueError(f"WARC records have one text and no vectors; asked for {fields.named}")
     dimension = dimension or Dimension()
     row = 0
     for batch in _batches(span, compression, fields):
