@@ -94,8 +94,8 @@ def check(run: Run) -> None:
 
 def _look(run: Run) -> None:
     source, (kind, name) = run.recipe.input.source, run.recipe.counting
-    options = {source: "--source"} if source else {}
-    look(run.some_units, run.fields, options | ({name: "--tokens column:"} if kind == "column" else {}))
+    options = {source: f"--source {source}"} if source else {}
+    look(run.some_units, run.fields, options | ({name: f"--tokens column:{name}"} if kind == "column" else {}))
 
 
 def _check_apart(run: Run) -> None:

@@ -20,7 +20,7 @@ DAMAGED = validation.UNREADABLE.format("")
 def look(units: Sequence[Unit], fields: Fields, options: Mapping[str, str]) -> None:
     """Read the first records of each unit of tables, and warn of columns that none of them has.
 
-    options: those that name a column, by the column. Raises ValueError where no record can be used, with the reason
+    options: what was said to name a column, by the column. Raises ValueError where no record can be used, with the reason
     and the beginning of one; and as reading does for a table without a column.
     """
     looked = [window for unit in units if unit.format in TABLES for window in _first(unit, fields)]
@@ -37,7 +37,7 @@ def look(units: Sequence[Unit], fields: Fields, options: Mapping[str, str]) -> N
         )
     for name in fields.columns:
         if all(value is None for window in looked for value in window.columns[name]):
-            said = f"{options[name]} {name}" if name in options else f"a column that the recipe names, {name!r}"
+            said = options.get(name, f"a column that the recipe names, {name!r}")
             log.warning("none of the first %s documents has a value for %s", f"{documents:,}", said)
 
 
