@@ -20,8 +20,8 @@ DAMAGED = validation.UNREADABLE.format("")
 def look(units: Sequence[Unit], fields: Fields, options: Mapping[str, str]) -> None:
     """Read the first records of each unit of tables, and warn of columns that none of them has.
 
-    options: what was said to name a column, by the column. Raises ValueError where no record can be used, with the reason
-    and the beginning of one; and as reading does for a table without a column.
+    options: what was said to name a column, by the column. Raises ValueError where no record can be used, with the
+    reason and the beginning of one; and as reading does for a table without a column.
     """
     looked = [window for unit in units if unit.format in TABLES for window in _first(unit, fields)]
     rejects = [reject for window in looked for reject in window.rejects]
