@@ -20,7 +20,7 @@ from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.report import make_report
 from sluice.pipelines.runner import Timing, run_stages
 from sluice.pipelines.stages import Run
-from sluice.transforms import committing, storage
+from sluice.transforms import committing, filesystems, storage
 from sluice.transforms.artifacts import find_manifest
 
 
@@ -113,8 +113,8 @@ def _check_apart(run: Run) -> None:
 
 def _real(url: str) -> str:
     """Where a path leads, with a slash at its end."""
-    path = url.removeprefix("file://")
-    return (path if "://" in path else os.path.realpath(path)).rstrip("/") + "/"
+    path = os.path.realpath(filesystems.filesystem(url)[1]) if filesystems.is_local(url) else url
+    return path.rstrip("/") + "/"
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

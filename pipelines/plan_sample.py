@@ -17,6 +17,7 @@ from sluice.transforms.streams import UnreadableFile
 PIECES, LEAST_BYTES, BYTES_EACH, MOST_FILES, MOST_BYTES = 16, 1 << 20, 4096, 512, 64 << 20
 # Half a text is a wrong document, and Parquet says at its end what is where.
 WHOLE = ("text", "parquet")
+# Of these a file is one document.
 ONE = ("text",)
 
 
