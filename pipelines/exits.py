@@ -1,7 +1,9 @@
 """How a command ends: an exit code, and one line about what went wrong."""
 
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable
 
 log = logging.getLogger("sluice")
@@ -15,11 +17,15 @@ TOLD_AGAIN = (
 )
 
 
-def exit_code(work: Callable[[], int], *, verbose: bool = False) -> int:
+def exit_code(work: Callable[[], int], *, verbose: bool = False, resumes: bool = True) -> int:
     """What `work` returns; of an error one line on stderr, and 1 where it failed, 2 where it was asked for wrongly.
 
-    verbose: a line for each unit also on a terminal, and the traceback of what failed in a stage.
+    verbose: a line for each unit also on a terminal, and the traceback of what failed in a stage. resumes: the same
+    command goes on where it was stopped.
     """
+    if threading.current_thread() is threading.main_thread():
+        # Schedulers stop a task so: temporary files go, and the run's status says that it was stopped.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     handler = logging.StreamHandler(sys.stderr)
     if not verbose:
         handler.addFilter(is_news)
@@ -35,7 +41,7 @@ def exit_code(work: Callable[[], int], *, verbose: bool = False) -> int:
         print(f"sluice: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("sluice: stopped; the same command goes on from here", file=sys.stderr)
+        print(f"sluice: stopped{'; the same command goes on from here' if resumes else ''}", file=sys.stderr)
         return 130
 
 

@@ -222,11 +222,16 @@ def _fate(found: dict[str, Any]) -> str:
 def _step(step: dict[str, Any]) -> str:
     if step["score"] is None:
         return f"{step['step']}: nothing against it"
-    limit = "nothing was removed" if step["threshold"] is None else f"threshold {step['threshold']:.4f}"
+    limit = "nothing was removed" if step["threshold"] is None else f"threshold {_score(step['threshold'])}"
     near = "" if step["neighbour"] is None else f", nearest {printable(step['neighbour'], 80)}"
     if match := step["match"]:
         near += f", nearest {printable(match['id'], 80)} of {printable(match['where'], 200)}"
-    return f"{step['step']}: {step['outcome']}, score {step['score']:.4f}, {limit}{near}"
+    return f"{step['step']}: {step['outcome']}, score {_score(step['score'])}, {limit}{near}"
+
+
+def _score(value: float) -> str:
+    """Cosines and their like in full; numbers that are large, as those of a draw by lot, in short."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.3e}"
 
 
 def _page(title: str, document: dict[str, Any]) -> list[RenderableType]:

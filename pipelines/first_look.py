@@ -9,7 +9,7 @@ from sluice.transforms import reading, validation
 from sluice.transforms.records import Fields, Unit, Window
 
 log = logging.getLogger("sluice")
-# Of other formats no field is named, and to read WARC takes long.
+# Of other formats hardly a field is named, and to read WARC takes long.
 TABLES = ("jsonl", "parquet")
 # Windows of a unit that are read while nothing in them can be used: bad records may come first, and be few of all.
 MOST_WINDOWS = 16
@@ -21,8 +21,10 @@ def look(units: Sequence[Unit], fields: Fields, options: Mapping[str, str]) -> N
     """Read the first records of each unit of tables, and warn of columns that none of them has.
 
     options: what was said to name a column, by the column. Raises ValueError where no record can be used, with the
-    reason and the beginning of one; and as reading does for a table without a column.
+    reason and the beginning of one; and as reading does for fields that a format or a table does not have.
     """
+    for unit in units:
+        reading.check_fields(unit.format, fields)
     looked = [window for unit in units if unit.format in TABLES for window in _first(unit, fields)]
     rejects = [reject for window in looked for reject in window.rejects]
     if not looked or any(reject.reason.startswith(DAMAGED) for reject in rejects):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sluice.pipelines.printing import number, printable
+from sluice.pipelines.printing import counted, number, printable
 
 if TYPE_CHECKING:
     from sluice.pipelines.recipe import Losses
@@ -28,9 +28,8 @@ def loss_lines(totals: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _counted(found: dict[str, Any], kind: str) -> str:
-    plural = kind if found["groups"] == 1 else f"{kind}s"
     left = f"{number(found['kept'])} of them" if found["kept"] else "nothing"
-    return f"{number(found['groups'])} {plural} of {number(found['documents'])} documents kept {left}"
+    return f"{counted(found['groups'], kind)} of {counted(found['documents'], 'document')} kept {left}"
 
 
 def _named(largest: list[list[Any]]) -> str:

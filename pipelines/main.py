@@ -162,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_beam_args(beam_args)
         return args.run_command(args, beam_args) if takes_beam else args.run_command(args)
 
-    return exit_code(run_command, verbose=getattr(args, "verbose", False))
+    resumes = args.command in ("curate", "stage")
+    return exit_code(run_command, verbose=getattr(args, "verbose", False), resumes=resumes)
 
 
 if __name__ == "__main__":

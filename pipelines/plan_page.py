@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sluice.pipelines.printing import cell, printable, size
+from sluice.pipelines.printing import cell, counted, printable, size
 
 
 def render(found: dict[str, Any]) -> RenderableType:
@@ -63,8 +63,8 @@ def _head(found: dict[str, Any]) -> list[str]:
     share = sample["rejected"] / max(sample["records"], 1)
     whole = "all were read" if sample["is_the_corpus"] else f"{sample['documents']:,} were read"
     lines = [
-        f"Recipe {printable(found['recipe'])}; {source['files']:,} files, {size(source['bytes'])}, "
-        f"{source['units']:,} units.",
+        f"Recipe {printable(found['recipe'])}; {counted(source['files'], 'file')}, {size(source['bytes'])}, "
+        f"{counted(source['units'], 'unit')}.",
         f"Documents: {_span(found['documents'], _count)} ({whole}; {share:.2%} of the records are bad), "
         f"{_span(found['characters_per_document'], _count)} characters"
         + (

@@ -45,6 +45,11 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """1 file, 2,000 files."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def share(part: float | None, whole: float | None) -> str:
     return "-" if part is None or not whole else f"{part / whole:.1%}"
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sluice.pipelines.clusters import notes
 from sluice.pipelines.embedding_notes import embedding_lines
-from sluice.pipelines.printing import cell, duration, number, printable, share, size
+from sluice.pipelines.printing import cell, counted, duration, number, printable, share, size
 from sluice.pipelines.repeats import repeat_lines
 from sluice.pipelines.steps import find_steps
 
@@ -52,13 +52,13 @@ def _accounts(report: dict[str, Any]) -> Table:
 def _notes(report: dict[str, Any]) -> list[Text]:
     totals = report["totals"]
     lines = [
-        f"\n{number(totals['records'])} records in {number(totals['files'])} files, {size(totals['bytes_in'])}; "
+        f"\n{counted(totals['records'], 'record')} in {counted(totals['files'], 'file')}, {size(totals['bytes_in'])}; "
         f"kept {size(totals['bytes_out'])}."
     ]
     if totals["rejected"]:
         reasons = sorted(totals["reasons"].items(), key=lambda item: -item[1])[:3]
         named = ", ".join(f"{number(count)} x {printable(reason, 80)}" for reason, count in reasons)
-        lines.append(f"{number(totals['rejected'])} records were rejected: {named}.")
+        lines.append(f"{counted(totals['rejected'], 'record')} rejected: {named}.")
     lines += _shortfall(report)
     lines += embedding_lines(report["embedding"])
     repeated = report["duplicate_ids"]

@@ -136,11 +136,13 @@ class Work:
         everything = self.documents.manifest["totals"][by]
         alive, removable = scores[f"alive{suffix}"], scores[f"removable{suffix}"]
         if target < alive - removable:
+            guarded = [f"{name} {', '.join(sources)}" for name, sources in asdict(self.step.guard).items() if sources]
             raise UnreachableTarget(
                 f"step {self.name} cannot go down to {target:,} of {everything:,} {by} "
                 f"({target / everything:.1%}): of the {alive:,} still in it can remove {removable:,}, so it can keep "
                 f"from {(alive - removable) / everything:.1%} ({alive - removable:,}) "
                 f"to {alive / everything:.1%} ({alive:,})"
+                + (f"; its sources, which must be spelt as the documents' are: {'; '.join(guarded)}" if guarded else "")
             )
 
     def decided(self) -> DecidedStep:

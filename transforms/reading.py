@@ -33,13 +33,30 @@ def identify(path: str) -> tuple[str, str]:
     return formats.identify(path)
 
 
+def check_fields(format: str, fields: Fields) -> None:
+    """Raises ValueError for fields that no record of the format has."""
+    asked = {
+        "text": fields.text not in (None, Fields.text),
+        "id": fields.id,
+        "vector": fields.vector,
+        "columns": fields.columns,
+    }
+    named = formats.load(format).FIELDS
+    wrong = [kind for kind, name in asked.items() if name and kind not in named]
+    if wrong:
+        raise ValueError(
+            f"{' and '.join(wrong)} of {format} records cannot be named (what can be: "
+            f"{', '.join(named) or 'nothing'}); asked for {fields.named}"
+        )
+
+
 def read_unit(unit: Unit, fields: Fields, *, on_unreadable: str = "fail") -> Iterator[Window]:
     """The records of a unit, rows counting from 0 over all its spans.
 
     A window has at most validation.WINDOW_RECORDS records and ends with the one that brings it to WINDOW_BYTES, so
     memory is bounded whatever the files hold. Where a file is damaged: "fail" raises UnreadableFile naming it;
     "reject" keeps what came before the damage and counts the rest as one rejected record.
-    Raises ChangedInput when a file is not the one that was planned.
+    Raises ChangedInput when a file is not the one that was planned, and as check_fields does.
     """
     if on_unreadable not in ON_UNREADABLE:
         raise ValueError(f"on_unreadable is {on_unreadable!r}; it can be {' or '.join(ON_UNREADABLE)}")
@@ -47,6 +64,7 @@ def read_unit(unit: Unit, fields: Fields, *, on_unreadable: str = "fail") -> Ite
 
 
 def _windows(unit: Unit, fields: Fields, on_unreadable: str) -> Iterator[Window]:
+    check_fields(unit.format, fields)
     module = formats.load(unit.format)
     dimension = validation.Dimension()
     first = 0

@@ -17,16 +17,21 @@ class Buffer:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        self.eights = np.ndarray(len(text) + 8, "<u8", buffer=text + bytes(16), strides=(1,))
+        self._eights = np.ndarray(len(text) + 8, "<u8", buffer=text + bytes(16), strides=(1,))
 
     def keys(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """uint64 [2, n]: the keys of words, of the first LONGEST bytes of longer ones."""
         keys = np.zeros((2, len(starts)), np.uint64)
-        keys[0] = self.eights[starts]
-        keys[0] &= _MASKS.take(lengths, mode="clip")
+        keys[0] = self.eights_of(starts, lengths)
         more = np.flatnonzero(lengths > 8)
-        keys[1, more] = self.eights[starts[more] + 8] & _MASKS.take(lengths[more] - 8, mode="clip")
+        keys[1, more] = self.eights_of(starts[more] + 8, lengths[more] - 8)
         return keys
+
+    def eights_of(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """uint64 [n]: the first eight bytes of words, the first of them lowest."""
+        found = self._eights[starts]
+        found &= _MASKS.take(lengths, mode="clip")
+        return found
 
     def holding(self, table: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """bool [n]: which words, none of them empty, hold a byte that the table, bool [256], has."""

@@ -200,20 +200,19 @@ class WordTokenizer:
         self, memory: _Memory, buffer: Buffer, starts: np.ndarray, lengths: np.ndarray, keys: np.ndarray
     ) -> np.ndarray:
         """int64 [n]: numbers of words that are long, or not in the memory: then they are from now on."""
-        numbers = np.zeros(len(starts), np.int64)
         short, long = np.flatnonzero(lengths <= LONGEST), np.flatnonzero(lengths > LONGEST)
         first, which = distinct(keys[:, short])
-        chosen = short[first]
+        words = buffer.words(starts[long], lengths[long])
+        places = {word: place for word, place in zip(words, long.tolist()) if word not in memory.long}
+        chosen = np.concatenate([short[first], np.fromiter(places.values(), np.int64, len(places))])
         found = self._new(memory, buffer, starts[chosen], lengths[chosen])
-        memory.short.add(keys[:, chosen], found)
-        numbers[short] = found[which]
-        if len(long):
-            words = buffer.words(starts[long], lengths[long])
-            places = {word: place for word, place in zip(words, long.tolist()) if word not in memory.long}
-            chosen = np.fromiter(places.values(), np.int64, len(places))
-            here = dict(zip(places, self._new(memory, buffer, starts[chosen], lengths[chosen]).tolist()))
-            memory.long.update((word, number) for word, number in here.items() if len(word) <= LONGEST_KNOWN)
-            numbers[long] = [here.get(word) or memory.long[word] for word in words]
+        of_short, of_long = np.split(found, [len(first)])
+        memory.short.add(keys[:, short[first]], of_short)
+        here = dict(zip(places, of_long.tolist()))
+        memory.long.update((word, number) for word, number in here.items() if len(word) <= LONGEST_KNOWN)
+        numbers = np.zeros(len(starts), np.int64)
+        numbers[short] = of_short[which]
+        numbers[long] = [here.get(word) or memory.long[word] for word in words]
         return numbers
 
     def _new(self, memory: _Memory, buffer: Buffer, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -44,6 +44,27 @@ def test_a_format_that_is_named_wrongly_is_refused_too(tmp_path, capsys):
     assert "not JSON, 9 times" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "complaint"),
+    [
+        (
+            "a.txt",
+            "--id",
+            "id of text records cannot be named (what can be: nothing); asked for text 'text', id 'uuid'",
+        ),
+        ("a.txt", "--source", "columns of text records cannot be named"),
+        ("a.warc", "--text", "text of warc records cannot be named (what can be: id, columns); asked for text 'uuid'"),
+    ],
+)
+def test_fields_that_a_format_does_not_have_are_refused_before_any_work(name, option, complaint, tmp_path, capsys):
+    (tmp_path / name).write_text("nothing that is read")
+    run = tmp_path / "run"
+    assert (
+        main(["curate", "--input", str(tmp_path / name), "--run", str(run), "--recipe", "random", option, "uuid"]) == 2
+    )
+    assert complaint in capsys.readouterr().err and not run.exists()
+
+
 def test_one_bad_file_of_several_is_left_to_the_run(corpus, tmp_path):
     """Which counts its records, and goes on or not as the recipe says."""
     for number in range(3):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,29 @@ def test_a_target_that_earlier_steps_left_too_few_for_is_said(tmp_path, capsys):
     told = ["--input", source, "--id", "id", "--tokens", "none", "--run", str(tmp_path / "run")]
     assert main(["curate", "--recipe", str(recipe), *told]) == 0
     assert "the target is 20 documents, and 10 are kept" in " ".join(capsys.readouterr().out.split())
+
+
+TERMINATED = """
+import sys, tempfile, time
+from sluice.pipelines.exits import exit_code
+
+def work():
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]):
+        print("begun", flush=True)
+        time.sleep(120)
+
+sys.exit(exit_code(work, resumes=sys.argv[2] == "resumes"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("resumes", "said"), [("resumes", "stopped; the same command goes on from here"), ("", "stopped")]
+)
+def test_a_command_that_a_scheduler_terminates_clears_up(tmp_path, resumes, said):
+    command = [sys.executable, "-c", TERMINATED, str(tmp_path), resumes]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        errors = process.communicate(timeout=60)[1]
+    assert (process.returncode, errors) == (130, f"sluice: {said}\n")
+    assert not list(tmp_path.iterdir())

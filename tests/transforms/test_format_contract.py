@@ -75,6 +75,10 @@ def test_compressions_are_known_and_told_by_the_name(format):
         assert formats.identify(name) == (format, compression)
 
 
+def test_fields_that_can_be_named_are_fields(format):
+    assert set(formats.load(format).FIELDS) <= {"text", "id", "vector", "columns"}
+
+
 def test_signatures_are_alike(format):
     module = formats.load(format)
     assert list(inspect.signature(module.cut).parameters) == ["info", "compression", "target_bytes"]

@@ -3,6 +3,7 @@
 A format has
     SUFFIXES        the file names it reads, the first is the one it writes
     COMPRESSIONS    those of streams.SUFFIXES it can be read through
+    FIELDS          which of text, id, vector and columns its records have by names that differ
     cut(info, compression, target_bytes) -> [(start, stop)]      ranges that can be read on their own
     read(span, compression, fields, *, dimension) -> windows      rows count from 0 within the span
     export(unit, keep, stem, *, max_document_bytes, on_unreadable) -> [(file name, documents)]

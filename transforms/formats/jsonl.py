@@ -16,6 +16,7 @@ from sluice.transforms.validation import MISSING, Batch, Dimension
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")
+FIELDS = ("text", "id", "vector", "columns")
 
 _BOM = b"\xef\xbb\xbf"
 

@@ -16,6 +16,7 @@ from sluice.transforms.validation import Batch, Dimension
 
 SUFFIXES = (".parquet", ".pq")
 COMPRESSIONS = ("none",)
+FIELDS = ("text", "id", "vector", "columns")
 
 _ROW_GROUP_BYTES = 64 << 20
 _BUFFER = 1 << 20

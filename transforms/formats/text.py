@@ -11,6 +11,7 @@ from sluice.transforms.validation import Batch, Dimension
 
 SUFFIXES = (".txt", ".text", ".md")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")
+FIELDS = ()
 
 
 def cut(info: storage.FileInfo, compression: str, target_bytes: int) -> list[tuple[int, int]]:
@@ -19,10 +20,7 @@ def cut(info: storage.FileInfo, compression: str, target_bytes: int) -> list[tup
 
 
 def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension | None = None) -> Iterator[Window]:
-    """One record; its identity is the file's relative path. Raises streams.UnreadableFile, or ValueError when
-    `fields` asks for more than a text."""
-    if fields.text not in (None, "text") or fields.id or fields.vector or fields.columns:
-        raise ValueError(f"text files have no fields, only their text; asked for {fields.named}")
+    """One record; its identity is the file's relative path. Raises streams.UnreadableFile."""
     data = _at_most(streams.read_chunks(span.path, compression), fields.max_document_bytes)
     faults = {}
     text = None

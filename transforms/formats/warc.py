@@ -18,6 +18,7 @@ from sluice.transforms.validation import MISSING, Batch, Dimension
 
 SUFFIXES = (".warc", ".wet")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")
+FIELDS = ("id", "columns")
 
 _DOCUMENTS = (int(WarcRecordType.response), int(WarcRecordType.conversion))
 _END = b"\r\n\r\n"
@@ -109,10 +110,8 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
     """The responses and conversions of a file, rows from 0. Id and columns name WARC headers.
 
     Without an id field the identity is the WARC-Record-ID. Raises streams.UnreadableFile at a fault, after the
-    records before it, and ValueError for a text or vector field.
+    records before it.
     """
-    if fields.text not in (None, "text") or fields.vector:
-        raise ValueError(f"WARC records have one text and no vectors; asked for {fields.named}")
     dimension = dimension or Dimension()
     row = 0
     for batch in _batches(span, compression, fields):
