@@ -5,7 +5,7 @@
     python benchmarks/packing.py --timed 100 --documents 500        # a check that everything runs
 
 Padding is the share of the computed positions that hold no token, of batches as embedding makes them from a window of
-4,096 texts. Packing puts the longest text left into the first row that has room for it (first-fit decreasing); the
+so many texts. Packing puts the longest text left into the first row that has room for it (first-fit decreasing); the
 families compute such rows (models/layers.py, Layout.of_segments), whose attention is over whole rows. Both ways run
 alternately over the same documents, after a round that compiles; the best of `--rounds` counts.
 """
@@ -178,15 +178,17 @@ def main() -> None:
     lengths = np.minimum(load_tokenizer(options.model).count(texts) + 2, MAX_TOKENS)
     print(f"{measure.machine()}\n\n{len(texts):,} documents, {lengths.mean():.0f} tokens of {MAX_TOKENS} at most\n")
     rows = []
-    for name, tokens, halvings in (
-        ("CPU", program.CPU_TOKENS, program.CPU_HALVINGS),
-        ("accelerator", program.ACCELERATOR_TOKENS, program.ACCELERATOR_HALVINGS),
-        ("accelerator, without halves", program.ACCELERATOR_TOKENS, 0),
+    cpu, accelerator = program.CPU_WINDOW, program.ACCELERATOR_WINDOW
+    for name, tokens, halvings, windows in (
+        ("CPU", program.CPU_TOKENS, program.CPU_HALVINGS, (cpu, 4 * cpu)),
+        ("accelerator", program.ACCELERATOR_TOKENS, program.ACCELERATOR_HALVINGS, (accelerator // 2, accelerator)),
+        ("accelerator, without halves", program.ACCELERATOR_TOKENS, 0, (accelerator,)),
     ):
-        padding, programs = bucket_padding(lengths, tokens=tokens, halvings=halvings, window=4096)
-        packed = packed_padding(lengths, rows=max(tokens // MAX_TOKENS, 1), window=4096)
-        rows.append((name, f"{tokens:,}", f"{padding:.1%}", str(programs), f"{packed:.1%}"))
-    print(measure.table(["", "tokens a batch", "padding", "programs", "packed"], rows), end="\n\n")
+        for window in windows:
+            padding, programs = bucket_padding(lengths, tokens=tokens, halvings=halvings, window=window)
+            packed = packed_padding(lengths, rows=max(tokens // MAX_TOKENS, 1), window=window)
+            rows.append((name, f"{tokens:,}", f"{window:,}", f"{padding:.1%}", str(programs), f"{packed:.1%}"))
+    print(measure.table(["", "tokens a batch", "texts", "padding", "programs", "packed"], rows), end="\n\n")
     header = ["", "documents/s", "/core-second", "least cosine"]
     print(measure.table(header, timed(texts[: options.timed], options.model, options.dtype, options.rounds)))
 

@@ -104,6 +104,11 @@ class Embedder:
         """float32 or bfloat16: what `auto` has become on this machine; `auto` where there are no weights."""
         return self._config.dtype
 
+    @property
+    def window(self) -> int:
+        """Texts that are best given at once."""
+        return self._program.window
+
     def recipe(self) -> dict[str, Any]:
         """JSON-able: equal recipes give equal vectors (within rounding, and `auto` on the same kind of machine)."""
         network = self._chain.network

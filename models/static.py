@@ -43,8 +43,11 @@ class Given(NamedTuple):
 class StaticEmbedder:
     """An embedder without a network: what models.embedder.Embedder does, under the same names.
 
-    `dimension` of the vectors. A text without known tokens gets the direction of the mean of all rows.
+    `dimension` of the vectors; `window`: texts that are best given at once. A text without known tokens gets the
+    direction of the mean of all rows.
     """
+
+    window = 4096
 
     def __init__(self, config: EmbedderConfig, directory: str, *, weights: bool = True) -> None:
         for name, values in UNUSED.items():

@@ -8,14 +8,12 @@ from sluice.pipelines.plan_clusters import clusters_of, levels_of
 from sluice.pipelines.plan_embed import Embedded
 from sluice.pipelines.plan_rates import NOT_MEASURED
 from sluice.pipelines.plan_result import Plan
-from sluice.pipelines.printing import duration, size
+from sluice.pipelines.printing import size
 from sluice.pipelines.step import Cut
 from sluice.transforms import filesystems
 from sluice.transforms.validation import is_fault
 
 FEW_UNITS, UNEVEN, LARGE_UNITS = 2.0, 0.5, 50_000
-# Seconds of work that is lost with a worker.
-LONG_UNIT = 3600.0
 
 
 def find_warnings(plan: Plan) -> list[str]:
@@ -106,25 +104,8 @@ def _embedding(plan: Plan) -> Iterator[str]:
         yield f"a token table makes no use of an accelerator: {plan.fleets[0].name} is paid for nothing"
     if machine.accelerator and not isinstance(vectors, Embedded):
         yield f"this recipe runs no model: {plan.fleets[0].name}'s accelerator has nothing to do"
-    lost = _unit_seconds(plan)
-    if isinstance(vectors, Embedded) and lost > LONG_UNIT:
-        yield (
-            f"embedding one unit takes about {duration(lost)}, which are lost with a worker: "
-            "a smaller --unit-bytes, or smaller compressed files, lose less"
-        )
     if plan.facts.skew is None and plan.largest:
         yield "the sample has too few vectors to say anything about clusters"
-
-
-def _unit_seconds(plan: Plan) -> float:
-    """By the clock, of a unit's embeddings."""
-    one = next((cost for cost in plan.costs if cost.work.stage == "embeddings"), None)
-    if one is None:
-        return 0.0
-    machine, fleet = plan.fleets[0].machine, plan.fleets[0]
-    processes = 1 if machine.kind == "local" or machine.accelerator else fleet.cores
-    at_once = min(one.workers * processes, one.work.tasks)
-    return max(one.seconds.likely - machine.start.likely, 0.0) * at_once / one.work.tasks
 
 
 def _basis(plan: Plan) -> Iterator[str]:

@@ -15,15 +15,16 @@ from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.models.model_files import WEIGHTS, local_directory
 from sluice.models.static import StaticEmbedder
 from sluice.transforms import memory, progress, reading
-from sluice.transforms.artifacts import Artifact, ArtifactError
+from sluice.transforms.artifacts import Artifact, ArtifactError, merge_stats
 from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Unit, Window
 from sluice.transforms.scores import token_weights
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import fixed_bytes, survivors, to_fixed
+from sluice.transforms.unfinished import Unfinished
 
-# Documents whose lengths are sorted together before batches are cut: more waste less padding, fewer use less memory.
-WINDOW_DOCUMENTS = 4096
+# A window is as many documents as the embedder wants, or GIVEN with their vectors, or so many characters.
+GIVEN = 4096
 WINDOW_CHARACTERS = 32_000_000
 NO_VECTOR = "the model computes no finite vector for it"
 
@@ -74,7 +75,8 @@ class WriteEmbeddings(WriteUnit):
 
     def write(self, unit: Unit) -> None:
         stats: dict[str, Any] = {"records": 0, "embedded": 0, "reused": 0, "documents": 0, "reasons": {}}
-        tables = self._tables(unit, stats)
+        unfinished = Unfinished(self.target, unit.id)
+        tables = self._tables(unit, unfinished, stats)
         first = next(tables, None)
         schema = (
             first.schema if first is not None else embedding_schema(self._embedder.dimension if self._embedder else 1)
@@ -90,29 +92,46 @@ class WriteEmbeddings(WriteUnit):
         if self._embedder is not None:
             stats["dtypes"] = {self._embedder.dtype: 1}
         self.target.write(unit.id, all_tables(), schema, stats)
+        unfinished.drop()
 
-    def _tables(self, unit: Unit, stats: dict[str, Any]) -> Iterator[pa.Table]:
+    def _tables(self, unit: Unit, unfinished: Unfinished, total: dict[str, Any]) -> Iterator[pa.Table]:
+        """The part's windows; what they count is in `total` after each."""
         # A thread reads and tokenizes the next window while the model computes this one.
-        with ahead(self._work(unit)) as found:
+        with ahead(self._work(unit, unfinished.windows)) as found:
             for work in found:
-                yield self._table(work, stats)
-                # Those that a model embedded have been counted a batch at a time: a window can take minutes.
-                progress.add(self.stage, len(work.alive) - (len(work.chosen) if self._embedder else 0))
+                if isinstance(work, _Work):
+                    table, stats = self._table(work)
+                    if self._embedder:
+                        unfinished.add(table, stats)
+                    # Those that a model embedded have been counted a batch at a time: a window can take minutes.
+                    progress.add(self.stage, len(work.alive) - (len(work.chosen) if self._embedder else 0))
+                else:
+                    table, stats = work
+                    progress.add(self.stage, len(table))
+                total.update(merge_stats([total, stats]))
+                yield table
 
-    def _work(self, unit: Unit) -> "Iterator[_Work]":
+    def _work(
+        self, unit: Unit, done: list[tuple[pa.Table, dict[str, Any]]]
+    ) -> "Iterator[_Work | tuple[pa.Table, dict[str, Any]]]":
         documents = self.documents.read(unit.id, ["row", "tokens"])
         rows = documents["row"].to_numpy()
         tokens = token_weights(documents) if self.tokens_known else None
         alive = survivors(self.keep, unit.id, len(rows))
         old = self._previous(unit.id)
         position = 0
-        for window in _grouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable)):
+        documents_at_once = self._embedder.window if self._embedder else GIVEN
+        windows = _regrouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable), documents_at_once)
+        for number, window in enumerate(windows):
             stop = position + len(window.rows)
             if not np.array_equal(rows[position:stop], window.rows):
                 raise ArtifactError(f"unit {unit.id} no longer has the records it had: was the input changed?")
-            had = None if old is None else old.slice(position, stop - position)
-            counted = None if tokens is None else tokens[position:stop]
-            yield self._prepared(window, alive[position:stop], had, counted)
+            if number < len(done) and len(done[number][0]) == len(window.rows):
+                yield done[number]
+            else:
+                had = None if old is None else old.slice(position, stop - position)
+                counted = None if tokens is None else tokens[position:stop]
+                yield self._prepared(window, alive[position:stop], had, counted)
             position = stop
         if position != len(rows):
             raise ArtifactError(f"unit {unit.id} has {position} valid records, it had {len(rows)}")
@@ -141,16 +160,18 @@ class WriteEmbeddings(WriteUnit):
         except (FileNotFoundError, ArtifactError):
             return None
 
-    def _table(self, work: "_Work", stats: dict[str, Any]) -> pa.Table:
+    def _table(self, work: "_Work") -> tuple[pa.Table, dict[str, Any]]:
+        """A window's rows, and what it adds to the part's stats."""
         alive, known, chosen, old = work.alive, work.known, work.chosen, work.old
-        given, valid = self._vectors(work, stats)
+        given, valid, stats = self._vectors(work)
         found = vectors.quantise(given[valid])
-        stats["records"] += int(alive.sum())
-        stats["embedded"] += len(found)
-        stats["reused"] += int(known.sum())
-        stats["documents"] += len(found) + int(known.sum())
-        if len(found) < len(chosen):
-            stats["reasons"][NO_VECTOR] = stats["reasons"].get(NO_VECTOR, 0) + len(chosen) - len(found)
+        stats |= {
+            "records": int(alive.sum()),
+            "embedded": len(found),
+            "reused": int(known.sum()),
+            "documents": len(found) + int(known.sum()),
+            "reasons": {NO_VECTOR: len(chosen) - len(found)} if len(found) < len(chosen) else {},
+        }
         full = np.zeros((len(alive), found.shape[1]), np.int16)
         full[chosen[valid]] = found
         if old is not None and known.any():
@@ -159,18 +180,17 @@ class WriteEmbeddings(WriteUnit):
         there[chosen[valid]] = True
         digests = np.zeros(len(alive), "V16")
         digests[there] = vectors.digests(full[there])
-        return pa.table([to_fixed(full, there), to_fixed(digests, there)], schema=embedding_schema(found.shape[1]))
+        table = pa.table([to_fixed(full, there), to_fixed(digests, there)], schema=embedding_schema(found.shape[1]))
+        return table, stats
 
-    def _vectors(self, work: "_Work", stats: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [chosen, d] of the chosen documents, and whether each has a vector."""
+    def _vectors(self, work: "_Work") -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """float32 [chosen, d] of the chosen documents, whether each has a vector, and what the embedder counted."""
         if self._embedder is None:
-            return work.given, np.ones(len(work.chosen), bool)
+            return work.given, np.ones(len(work.chosen), bool), {}
         before = asdict(self._embedder.counters)
         found, valid = self._embedder.compute(work.given, done=partial(progress.add, self.stage))
-        for name, value in asdict(self._embedder.counters).items():
-            if name != "documents":
-                stats[name] = stats.get(name, 0) + value - before[name]
-        return found, valid
+        counted = asdict(self._embedder.counters)
+        return found, valid, {name: counted[name] - before[name] for name in counted if name != "documents"}
 
 
 class _Work(NamedTuple):
@@ -190,17 +210,29 @@ def embedding_schema(dimension: int) -> pa.Schema:
     return pa.schema([("vector", pa.binary(2 * dimension)), ("digest", pa.binary(16))])
 
 
-def _grouped(windows: Iterator[Window]) -> Iterator[Window]:
-    """Join small windows up to WINDOW_DOCUMENTS or WINDOW_CHARACTERS."""
+def _regrouped(windows: Iterator[Window], documents: int) -> Iterator[Window]:
+    """The rows, texts and vectors of windows, so many documents or WINDOW_CHARACTERS at a time, or somewhat more."""
     held: list[Window] = []
     for window in windows:
-        held.append(window)
-        characters = sum(len(text) for one in held for text in one.texts or ())
-        if sum(len(one.rows) for one in held) >= WINDOW_DOCUMENTS or characters >= WINDOW_CHARACTERS:
-            yield _join(held)
-            held = []
+        for start in range(0, max(len(window.rows), 1), documents):
+            held.append(_slice(window, start, start + documents))
+            characters = sum(len(text) for one in held for text in one.texts or ())
+            if sum(len(one.rows) for one in held) >= documents or characters >= WINDOW_CHARACTERS:
+                yield _join(held)
+                held = []
     if held:
         yield _join(held)
+
+
+def _slice(window: Window, start: int, stop: int) -> Window:
+    rows = window.rows[start:stop]
+    return Window(
+        records=len(rows),
+        rows=rows,
+        ids=[],
+        texts=None if window.texts is None else window.texts[start:stop],
+        vectors=None if window.vectors is None else window.vectors[start:stop],
+    )
 
 
 def _join(windows: list[Window]) -> Window:

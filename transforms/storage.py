@@ -162,6 +162,13 @@ def delete(url: str) -> None:
         fs.rm_file(path)
 
 
+def delete_folder(url: str) -> None:
+    """Remove a folder with all in it; nothing happens when it is not there."""
+    fs, path = filesystem(url)
+    with writing(url, verb="deleted"), contextlib.suppress(FileNotFoundError):
+        fs.rm(path, recursive=True)
+
+
 @contextlib.contextmanager
 def local_copy(url: str) -> Iterator[str]:
     """A local path with the content of `url`: the file itself when local, else a temporary download."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.pipelines import plan_sample, plan_warnings
+from sluice.pipelines import plan_sample
 from sluice.pipelines.curate import open_run
 from sluice.pipelines.main import main
 from sluice.pipelines.options import build_recipe
@@ -350,18 +350,6 @@ def test_bad_records_uneven_files_and_small_machines_are_warned_of(tmp_path):
     text = "\n".join(found["warnings"])
     assert "of the sample's records are bad (most often: not JSON)" in text
     assert "one unit is" in text and "embeddings needs 2.1 GB a worker, small has 2.0 GB" in text
-
-
-def test_units_that_take_hours_to_embed_are_warned_of(tmp_path, monkeypatch):
-    rows = [{"id": str(n), "text": f"the {n} fox and the lazy dog " * 5} for n in range(80)]
-    source = write_jsonl(tmp_path / "in", rows)
-    options = {"inputs": (source,), "model": str(Path(__file__).parents[1] / "data" / "bert"), "clusters": "4"}
-    assert not any(
-        "lost with a worker" in line for line in plan(build_recipe(**options), prices=read_prices())["warnings"]
-    )
-    monkeypatch.setattr(plan_warnings, "LONG_UNIT", 1e-3)
-    found = [plan(build_recipe(**options, unit_bytes=size), prices=read_prices()) for size in (1 << 20, 3000)]
-    assert all(any("embedding one unit takes about" in line for line in one["warnings"]) for one in found)
 
 
 def test_a_hot_template_is_seen_and_said_to_be_split(tmp_path):

@@ -1,6 +1,7 @@
 """Embedding a unit: texts are prepared while others are computed, and an accelerator that is not there is noticed."""
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from sluice.models.embedder_config import Counters
 from sluice.pipelines.curate import prepare
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.runner import run_stage
-from sluice.transforms import embeddings, progress, validation
+from sluice.transforms import progress, unfinished, validation
 from sluice.transforms.embeddings import WriteEmbeddings
 from sluice.transforms.stages import read_units
 from tests.pipelines.corpora import make_rows, write_jsonl
@@ -23,7 +24,7 @@ WINDOWS = 3
 class Slow:
     """An embedder whose device is not done before the next texts are prepared."""
 
-    dimension, dtype = 4, "float32"
+    dimension, dtype, window = 4, "float32", 10
 
     def __init__(self) -> None:
         self.counters = Counters()
@@ -64,7 +65,6 @@ def writer(stage, **options) -> WriteEmbeddings:
 
 def test_the_next_window_is_prepared_while_one_is_computed(stage, monkeypatch):
     monkeypatch.setattr(validation, "WINDOW_RECORDS", 10)
-    monkeypatch.setattr(embeddings, "WINDOW_DOCUMENTS", 1)
     write = writer(stage)
     write._embedder = Slow()
     progress.reset()
@@ -72,6 +72,67 @@ def test_the_next_window_is_prepared_while_one_is_computed(stage, monkeypatch):
     write.write(unit)
     assert write._embedder.computed == WINDOWS
     assert stage.embeddings.describe(unit.id).rows == 30 == progress.done(write.stage)
+
+
+class Stopped(Slow):
+    """Computes some windows, and is stopped at the next one."""
+
+    def __init__(self, windows: int) -> None:
+        super().__init__()
+        self.windows = windows
+
+    def prepare(self, texts, *, tokens=None):
+        return texts
+
+    def compute(self, texts, *, done):
+        if self.computed == self.windows:
+            raise KeyboardInterrupt
+        self.computed += 1
+        self.counters.tokens += sum(map(len, texts))
+        self.counters.documents += len(texts)
+        done(len(texts))
+        found = np.array([[len(text), *text.encode()[:3]] for text in texts], np.float32)
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        return Embedded(found, np.array([text[-1] != "a" for text in texts]))
+
+
+def test_a_unit_goes_on_with_the_window_that_it_was_stopped_at(stage, monkeypatch):
+    monkeypatch.setattr(unfinished, "SECONDS", 0)
+    (unit,) = read_units(stage.inventory)
+
+    def tried(windows: int) -> Stopped:
+        write = writer(stage)
+        write._embedder = Stopped(windows)
+        progress.reset()
+        if windows < WINDOWS:
+            with pytest.raises(KeyboardInterrupt):
+                write.write(unit)
+        else:
+            write.write(unit)
+            assert progress.done(write.stage) == 30
+        return write._embedder
+
+    part = Path(stage.embeddings.path(unit.id))
+    tried(WINDOWS)
+    whole, described = part.read_bytes(), stage.embeddings.describe(unit.id)
+    assert described.stats["tokens"] > 0 and described.stats["embedded"] <= 30
+    part.unlink()
+    tried(1)
+    assert not part.exists() and len(list(part.parent.glob("windows-00000-*/part-*"))) == 1
+    tried(1)
+    assert len(list(part.parent.glob("windows-00000-*/part-*"))) == 2
+    assert tried(WINDOWS).computed == 1
+    assert part.read_bytes() == whole and stage.embeddings.describe(unit.id) == described
+    assert list(part.parent.iterdir()) == [part]
+
+
+def test_windows_that_take_no_time_leave_no_files(stage):
+    write = writer(stage)
+    write._embedder = Stopped(0)
+    (unit,) = read_units(stage.inventory)
+    with pytest.raises(KeyboardInterrupt):
+        write.write(unit)
+    assert not list(Path(stage.embeddings.url).glob("windows-*"))
 
 
 def test_a_worker_without_the_accelerator_that_was_asked_for_says_so(stage):
