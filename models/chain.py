@@ -98,7 +98,8 @@ def read_chain(directory: str) -> Chain:
             elif kind in STEPS:
                 steps.append(STEPS[kind](folder))
             elif kind != "Dropout":  # which only training has
-                raise ValueError(f"{root / MODULES}: module {kind!r} is not supported, only {sorted(STEPS)}")
+                known = ", ".join(sorted((*STEPS, "Transformer", "Dropout")))
+                raise ValueError(f"{root / MODULES}: module {kind!r} is not supported: there are {known}")
     elif (root / "1_Pooling" / "config.json").is_file():
         steps.append(_pool(root / "1_Pooling"))
     if sum(isinstance(step, Pool) for step in steps) > 1 or (steps and not isinstance(steps[0], Pool)):

@@ -4,10 +4,11 @@ A family says which parameter comes from which checkpoint tensors; every tensor 
 be left without one.
 """
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +48,17 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return found
 
 
+@contextlib.contextmanager
+def reading(model: str) -> Iterator[None]:
+    """Around what reads a model's files: where they hold something else than expected, ValueError names the model."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{model}: the configuration has no {error}") from error
+    except (AttributeError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+        raise ValueError(f"{model}: a setting of its files makes no sense: {error}") from error
+
+
 class Checkpoint:
     """The tensors of a model directory that stand for parameters; `weights` is keyed by path ("layer_0/query/kernel").
 
@@ -65,6 +77,7 @@ class Checkpoint:
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         opened = tensors.open_tensors(directory)
+        opened = {_renamed(name): tensor for name, tensor in opened.items()}
         stored = {name.removeprefix(prefix): tensor for name, tensor in opened.items()}
         if len(stored) < len(opened):
             twice = sorted(name for name in opened if name.startswith(prefix) and name.removeprefix(prefix) in opened)
@@ -80,11 +93,12 @@ class Checkpoint:
         _check(directory, expected, shapes, re.compile("|".join(harmless) or r"(?!)"))
         self._weights, self._stored = weights, stored
 
-    def read(self) -> dict[str, Any]:
-        """Parameters as float32 arrays in nested dictionaries."""
+    def read(self, held: Callable[[str], Any] = lambda path: np.float32) -> dict[str, Any]:
+        """Parameters in nested dictionaries, each in the type that `held` names for its path."""
         tree: dict[str, Any] = {}
         for target, weight in self._weights.items():
             parts = [_float32(self._stored[source].read(), source) for source in weight.sources]
+            parts = [part.astype(held(target), copy=False) for part in parts]
             parts = [part.T for part in parts] if weight.transpose else parts
             *folders, leaf = target.split("/")
             node = tree
@@ -108,6 +122,11 @@ def digest(directory: str, files: Iterable[str]) -> str:
             with path.open("rb") as file:
                 total.update(f"{name} {hashlib.file_digest(file, hashlib.blake2b).hexdigest()}\n".encode())
     return total.hexdigest()
+
+
+def _renamed(name: str) -> str:
+    """Layer normalisations of checkpoints that came from TensorFlow, bert-base-uncased for one, call theirs so."""
+    return re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda found: {"gamma": "weight", "beta": "bias"}[found[1]], name)
 
 
 def _check(

@@ -19,11 +19,12 @@ def network(model: str) -> str:
 
 def check_model(model: str) -> None:
     """Raises ValueError or FileNotFoundError unless a model looks like one that can be loaded."""
-    directory = network(model)
-    if not chosen.is_table(directory):
-        families.family(checkpoints.read_config(directory).get("model_type"))
-    tensors.weight_files(directory)
-    chosen.kind(directory)
+    with checkpoints.reading(model):
+        directory = network(model)
+        if not chosen.is_table(directory):
+            families.family(checkpoints.read_config(directory).get("model_type"), directory)
+        tensors.weight_files(directory)
+        chosen.kind(directory)
 
 
 def check_options(config: embedder.EmbedderConfig) -> None:
@@ -33,15 +34,17 @@ def check_options(config: embedder.EmbedderConfig) -> None:
 
 def load_tokenizer(model: str) -> chosen.Tokenizer:
     """The tokenizer of a model: tokenize, count, recipe."""
-    return chosen.load(network(model))
+    with checkpoints.reading(model):
+        return chosen.load(network(model))
 
 
 @functools.lru_cache(maxsize=8)
 def tokenizer_recipe(model: str) -> dict[str, Any]:
     """What decides the token counts of a model: its tokenizer's rules and files."""
-    directory = network(model)
-    module = chosen.kind(directory)
-    return {**module.load(directory).recipe(), "digest": checkpoints.digest(directory, module.FILES)}
+    with checkpoints.reading(model):
+        directory = network(model)
+        module = chosen.kind(directory)
+        return {**module.load(directory).recipe(), "digest": checkpoints.digest(directory, module.FILES)}
 
 
 @functools.lru_cache(maxsize=8)

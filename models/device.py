@@ -19,6 +19,8 @@ def share_memory() -> None:
 
 
 def on_cpu() -> bool:
+    """Whether JAX has no accelerator here."""
+    share_memory()
     import jax
 
     return jax.default_backend() == "cpu"
@@ -33,6 +35,7 @@ def chosen_dtype(dtype: str) -> str:
 
 def shardings() -> tuple[int, Any, Any]:
     """(devices of this host, how to place weights, how to place a batch): every device has all weights and its rows."""
+    share_memory()
     import jax
     from jax.sharding import NamedSharding, PartitionSpec
 

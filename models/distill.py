@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sluice.models import descriptions
+from sluice.models import checkpoints, descriptions
 from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.models.model_files import local_directory
 from sluice.models.tokenizers import bert_files, chosen, tokenizer_json, wordpiece, words
@@ -38,6 +38,11 @@ def read_vocabulary(model: str) -> Vocabulary:
 
     Raises ValueError for a SentencePiece model without a tokenizer.json, and for a token table.
     """
+    with checkpoints.reading(model):
+        return _vocabulary(model)
+
+
+def _vocabulary(model: str) -> Vocabulary:
     directory = descriptions.network(model)
     if chosen.is_table(local_directory(model)):
         raise ValueError(f"{model} is a token table already")
@@ -59,10 +64,19 @@ def read_vocabulary(model: str) -> Vocabulary:
     return Vocabulary(described, np.array([i for _, i in order], np.int32))
 
 
-def token_vectors(model: str, ids: np.ndarray, *, cache: str | None = None) -> np.ndarray:
+def check_options(tokens: int, *, dimensions: int | None, sif: float | None) -> None:
+    """Raises ValueError for what no table of so many tokens can have."""
+    if dimensions is not None and not 1 <= dimensions <= tokens:
+        raise ValueError(f"dimensions must be between 1 and {tokens}, got {dimensions}")
+    if sif is not None and not 0 < sif < 1:
+        raise ValueError(f"the SIF coefficient must be between 0 and 1, got {sif}")
+
+
+def token_vectors(model: str, ids: np.ndarray, *, least: int = 1, cache: str | None = None) -> np.ndarray:
     """float32 [len(ids), D]: the mean of the last states of each token between the special ones.
 
-    The vector of an id that the model has no row for is zero.
+    The vector of an id that the model has no row for is zero. Raises ValueError for states that are not finite, and,
+    after the first batch, where D is below `least`.
     """
     teacher = load(EmbedderConfig(model, prompt="", cache=cache))
     tokenizer = descriptions.load_tokenizer(model)
@@ -78,8 +92,13 @@ def token_vectors(model: str, ids: np.ndarray, *, cache: str | None = None) -> n
         batch[:, : len(before)], batch[:, len(before) + 1 :] = before, after
         batch[: len(part), len(before)] = np.where(part < rows, part, 0)
         states = teacher.hidden_states(batch, np.full(BATCH, length, np.int32))[: len(part)]
+        if states.shape[2] < least:
+            raise ValueError(f"dimensions must be between 1 and {states.shape[2]}, got {least}")
         found.append(np.where((part < rows)[:, None], states.mean(axis=1), 0))
-    return np.nan_to_num(np.concatenate(found)).astype(np.float32)
+    vectors = np.concatenate(found)
+    if len(bad := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+        raise ValueError(f"{model} has states that are not finite for {len(bad)} of {len(ids)} tokens: is it damaged?")
+    return vectors.astype(np.float32)
 
 
 def principal_components(vectors: np.ndarray, dimensions: int) -> np.ndarray:
@@ -109,8 +128,7 @@ def frequencies(counts: np.ndarray) -> np.ndarray:
 
 def make_table(vectors: np.ndarray, frequency: np.ndarray, *, dimensions: int, sif: float = SIF) -> np.ndarray:
     """float32 [n, dimensions]: the table's rows, of token vectors [n, D] and frequencies [n]."""
-    if not 0 < sif < 1:
-        raise ValueError(f"the SIF coefficient must be between 0 and 1, got {sif}")
+    check_options(len(vectors), dimensions=dimensions, sif=sif)
     weighted = principal_components(vectors, dimensions) * (sif / (sif + frequency))[:, None]
     return weighted.astype(np.float32)
 
@@ -162,7 +180,7 @@ def _described(directory: str) -> dict[str, Any]:
     """The tokenizer.json of a model directory, or the one that its vocabulary files amount to."""
     folder = Path(directory)
     if (folder / "tokenizer.json").is_file():
-        return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return checkpoints.read_json(folder / "tokenizer.json")
     kind = chosen.kind(directory)
     if kind is tokenizer_json:
         return json.loads(tokenizer_json.load(directory).to_json())

@@ -63,7 +63,7 @@ class Embedder:
             config = replace(config, dtype=device.chosen_dtype(config.dtype))
         chain = read_chain(local_directory(config.model))
         description = checkpoints.read_config(chain.network)
-        self._family = family(description.get("model_type"))
+        self._family = family(description.get("model_type"), chain.network)
         self._config, self._chain, self._description = config, chain, description
         self._convention = pooled_steps.chosen_convention(config, self._family, chain)
         module, self._weights, self._unused = self._subset(self._make_module(), self._family.weights(description))
@@ -258,11 +258,17 @@ class Embedder:
         return Program(
             module,
             self._steps,
-            parameters=checkpoint.read(),
+            parameters=checkpoint.read(self._held),
             heads=[pooling.read_dense(step) if isinstance(step, Dense) else {} for step in self._steps],
             prompt=self._rows.prompt_tokens,
             dimensions=self._config.dimensions,
         )
+
+    def _held(self, path: str) -> Any:
+        """The type a parameter is held in: that of the arithmetic where its layer would bring it to that every time."""
+        layer, _, name = path.rpartition("/")
+        narrow = name in ("kernel", "embedding") and layer not in getattr(self._family, "FLOAT32", ())
+        return np.dtype(self._config.dtype if narrow else np.float32)
 
 
 class _NoWeights:
@@ -285,13 +291,9 @@ def load(config: EmbedderConfig, *, weights: bool = True) -> "Embedder | StaticE
 
     Raises FileNotFoundError for a file that is not there, ValueError for a model this project cannot run faithfully.
     """
-    try:
+    with checkpoints.reading(config.model):
         if chosen.is_table(directory := local_directory(config.model)):
             from sluice.models.static import StaticEmbedder
 
             return StaticEmbedder(config, directory, weights=weights)
         return Embedder(config, weights=weights)
-    except KeyError as error:
-        raise ValueError(f"{config.model}: the configuration has no {error}") from error
-    except (TypeError, ZeroDivisionError, OverflowError) as error:
-        raise ValueError(f"{config.model}: a setting of the configuration makes no sense: {error}") from error

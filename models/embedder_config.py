@@ -16,7 +16,7 @@ class EmbedderConfig:
     """What decides the vectors, and where compiled programs are kept.
 
     `model`: a Hugging Face directory, a URL of one, or organisation/name on the hub. `max_tokens`: texts are cut there,
-    special tokens counted; the model's positions are a lower bound to it. `pooling`: one of POOLINGS, or auto (what the
+    special tokens counted; never more than the model's positions. `pooling`: one of POOLINGS, or auto (what the
     directory's sentence-transformers files say, else what the family is used with). `dtype` of the arithmetic, auto:
     bfloat16 where there is an accelerator, float32 elsewhere; vectors are float32 either way. `cache`: directory of
     compiled programs that later processes reuse, None for none.

@@ -16,8 +16,8 @@ def families() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
 
 
-def family(model_type: Any) -> ModuleType:
-    """The module whose MODEL_TYPES hold a config.json's model_type.
+def family(model_type: Any, directory: str) -> ModuleType:
+    """The module whose MODEL_TYPES hold the model_type of a directory's config.json.
 
     Raises ValueError, naming those there are, for any other.
     """
@@ -31,4 +31,4 @@ def family(model_type: Any) -> ModuleType:
             return module
         known += module.MODEL_TYPES
     supported = ", ".join(sorted({*known, chosen.TABLE}))
-    raise ValueError(f"model_type {model_type!r} is not supported: there are {supported}")
+    raise ValueError(f"{directory}: model_type {model_type!r} is not supported: there are {supported}")

@@ -6,6 +6,7 @@ What is not local is copied once, and only what a model needs: configuration, we
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+log = logging.getLogger("sluice")
 HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
 SMALL = (".json", ".txt", ".model")
 WEIGHTS = (".safetensors", ".msgpack")  # the first kind that is there
@@ -54,7 +56,16 @@ def _from_hub(name: str, revision: str | None) -> str:
         return huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=files)
     except Exception as error:  # the hub's errors, the network's, those of its HTTP library
         try:
-            return huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True)
+            found = huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True)
+            log.warning(
+                "%s could not be fetched from the Hugging Face hub (%s: %s): what an earlier download left in %s is "
+                "used; where another program fetched only some of its files, results differ",
+                name,
+                type(error).__name__,
+                error,
+                found,
+            )
+            return found
         except (OSError, ValueError):  # nothing of it was fetched before
             raise FileNotFoundError(
                 f"{name} is no directory here and could not be fetched from the Hugging Face hub "
@@ -108,7 +119,8 @@ def _fetching(url: str) -> Iterator[None]:
 
 def _version(entry: dict) -> object:
     """What changes when a remote file does, as far as its file system tells."""
-    return next((entry[key] for key in ("etag", "ETag", "md5Hash", "mtime", "updated") if entry.get(key)), None)
+    marks = ("etag", "ETag", "md5Hash", "blob_id", "mtime", "updated", "LastModified", "modificationTime", "created")
+    return next((entry[mark] for mark in marks if entry.get(mark)), None)
 
 
 def _cache() -> Path:

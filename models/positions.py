@@ -58,9 +58,12 @@ def rotary(config: Mapping[str, Any], base: float, *, kind: str | None = None) -
     """What config.json says of rotary positions, for one kind of layer where it tells them apart.
 
     Both of transformers' spellings: rope_parameters, and rope_theta with rope_scaling (not for sliding layers) before
-    it; `base` where neither has one. Raises ValueError for scalings other than linear.
+    it; `base` where neither has one. Raises ValueError for scalings other than linear, and for rope_parameters that
+    tell kinds of layers apart where the model does not, or the reverse.
     """
     settings = config.get("rope_parameters") or {}
+    if settings and (kind is not None) != all(isinstance(value, dict) for value in settings.values()):
+        raise ValueError(f"rope_parameters {settings}: expected {'some for each kind of layer' if kind else 'one set'}")
     settings = dict((settings.get(kind) if kind else settings) or {})
     if kind != "sliding_attention":
         settings |= config.get("rope_scaling") or {}

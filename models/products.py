@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sluice.models import device
 from sluice.models.parallel import parallel
 
 BLOCK = 4096
@@ -43,9 +44,7 @@ def nearest(points: np.ndarray, centroids: np.ndarray, *, engine: str | None = N
 def default_engine() -> str:
     """`jax` where JAX has an accelerator, `tensorflow` on AVX-512 CPUs, else `numpy`."""
     try:
-        import jax
-
-        if jax.default_backend() != "cpu":
+        if not device.on_cpu():
             return "jax"
     except (ImportError, RuntimeError):
         pass

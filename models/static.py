@@ -226,6 +226,7 @@ class StaticEmbedder:
         sums = chosen_rows @ self._rows
         sums[starts[1:] == starts[:-1]] = self._nothing
         norms = np.sqrt(np.einsum("nd,nd->n", sums, sums))
-        valid = norms > 0
+        valid = (norms > 0) & np.isfinite(norms)
+        sums[~valid] = 0
         sums /= np.where(valid, norms, 1)[:, None]
         return sums, valid

@@ -10,6 +10,7 @@ from sluice.models.embedder_config import Counters
 from sluice.models.tokenizers.chosen import Tokenizer
 
 WHOLE = 2**31 - 1  # more tokens than any text has
+_NONE = np.zeros(0, np.int32)
 
 
 class Rows(NamedTuple):
@@ -41,7 +42,8 @@ class TextRows:
         self._prompt, self._bare, self._lower_case, self._chunks = prompt, bare, lower_case, chunks
         self._before, self._after = ([], []) if bare else (tokenizer.before, tokenizer.after)
         self._empty = self._tokens_of_nothing(description)
-        self._prompt_only = int(tokenizer.count([prompt])[0]) if prompt else 0
+        alone = prompt.lower() if lower_case else prompt
+        self._prompt_ids = tokenizer.tokenize([alone], max_tokens=WHOLE, special=False)[0][0] if prompt else _NONE
         if prompt and self.prompt_tokens + len(tokenizer.after) >= max_tokens:
             raise ValueError(
                 f"the prompt takes {self.prompt_tokens} of {max_tokens} tokens: nothing is left for the text"
@@ -50,7 +52,7 @@ class TextRows:
     @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt and of what comes before it; 0 without one."""
-        return len(self._tokenizer.before) + self._prompt_only if self._prompt else 0
+        return len(self._tokenizer.before) + len(self._prompt_ids) if self._prompt else 0
 
     def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
         """int32 ids of each text, cut at max_tokens."""
@@ -82,7 +84,7 @@ class TextRows:
     def _windows(self, row: np.ndarray) -> list[tuple[np.ndarray, int]]:
         """(ids with prompt and special tokens, tokens of the text among them); the first is what truncation leaves."""
         row = self._known(row)
-        prompt, text = row[: self._prompt_only], row[self._prompt_only :]
+        prompt, text = np.split(row, [self._of_prompt(row)])
         room = self._max_tokens - len(self._before) - len(self._after) - len(prompt)
         parts = (self._before, prompt, self._after)
         return [
@@ -90,11 +92,20 @@ class TextRows:
             for start, stop in windows.split(len(text), room)
         ]
 
+    def _of_prompt(self, row: np.ndarray) -> int:
+        """How many tokens of a text with its prompt are the prompt's: its end may be one token with the first word."""
+        if not len(self._prompt_ids):
+            return 0
+        most = min(len(row), len(self._prompt_ids))
+        different = np.flatnonzero(row[:most] != self._known(self._prompt_ids)[:most])
+        return int(different[0]) if len(different) else most
+
     def _cut(self, prepared: list[str], tokens: np.ndarray | None, ids: list[np.ndarray], long: np.ndarray) -> int:
         """How many tokens of truncated texts the model does not see."""
         around = len(self._before) + len(self._after)
         if tokens is not None and not (self._bare or self._lower_case):
-            whole = tokens.astype(np.int64) + self._prompt_only
+            of_prompt = [self._of_prompt(ids[i][len(self._before) :]) for i in long]
+            whole = tokens.astype(np.int64) + np.array(of_prompt, np.int64)
         else:
             whole = self._tokenizer.count(prepared).astype(np.int64)
         seen = np.array([len(ids[i]) for i in long]) - around

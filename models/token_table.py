@@ -1,11 +1,11 @@
 """The files of a token table, in model2vec's format (models/static.py): vocabulary, rows, and what may be wrong."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from sluice.models import tensors
+from sluice.models.checkpoints import read_json
 
 
 def read_vocabulary(path: Path) -> tuple[dict[str, int], int | None]:
@@ -13,7 +13,7 @@ def read_vocabulary(path: Path) -> tuple[dict[str, int], int | None]:
     from tokenizers import Tokenizer
 
     vocabulary: dict[str, int] = Tokenizer.from_file(str(path)).get_vocab()
-    model = json.loads(path.read_text(encoding="utf-8"))["model"]
+    model = read_json(path)["model"]
     return vocabulary, vocabulary.get(model.get("unk_token")) if "unk_token" in model else model.get("unk_id")
 
 

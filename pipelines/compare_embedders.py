@@ -116,8 +116,8 @@ def compare(
 
     embedder = load(whole)
     vectors, valid = embedder.try_embed(texts)
-    rate, _ = _speed(embedder, embedder, texts)
-    measured = {whole: (vectors, valid, rate, 1.0)}
+    rate = _rate(embedder, texts)
+    measured = {whole: (vectors, valid, 1.0)}
     if valid.sum() < LEAST:
         raise ValueError(f"the model has vectors for {int(valid.sum())} of {len(texts)} texts; {LEAST} are needed")
     blocks = list(_blocks(embedder, texts[:ANGLES], drop))
@@ -132,20 +132,21 @@ def compare(
 
     def row(options: dict[str, Any]) -> dict[str, Any]:
         config = replace(whole, **options)
-        base = replace(config, dimensions=None)
+        # The mean of a long document's windows is of vectors that were cut before.
+        base = replace(config, dimensions=None) if config.long_documents == "truncate" else config
         if base not in measured:
             variant = load(base)
-            measured[base] = *variant.try_embed(texts), *_speed(variant, embedder, texts)
-        found, there, rate, times = measured[base]
+            measured[base] = *variant.try_embed(texts), _speed(variant, embedder, texts)
+        found, there, times = measured[base]
         both = valid & there
         if not both.all():
             raise ValueError(f"no vector for {int((~both).sum())} of {len(texts)} texts")
-        if config.dimensions is not None:
+        if config.dimensions is not None and base.dimensions is None:
             found = _cut(found, config.dimensions)
         picked = comparison.select(found, keep=keep, dedup=DEDUP_SHARE, order=order)
         return {
             "dimension": found.shape[1],
-            "documents_per_second": rate,
+            "documents_per_second": rate * times,
             "speed": times,
             "overlap": comparison.overlap(near, comparison.neighbours(found, NEIGHBOURS)),
             **_agreements(chosen, picked),
@@ -177,22 +178,29 @@ def _agreements(one: comparison.Selection, other: comparison.Selection) -> dict[
     }
 
 
-def _speed(embedder: Any, other: Any, texts: Sequence[str]) -> tuple[float, float]:
-    """(documents a second, how many times as fast as `other`): medians of turns, as machines are rarely still.
+def _speed(embedder: Any, other: Any, texts: Sequence[str]) -> float:
+    """How many times as fast as `other`: the median of turns, as machines are rarely still.
 
     Both must have embedded these texts before: programs are compiled the first time.
     """
-    some = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, min(TIMED, len(texts))).astype(int))]
-    rates, times = [], []
-    for _ in range(TURNS):
-        seconds = []
-        for one in (other, embedder):
-            started = time.perf_counter()
-            one.try_embed(some)
-            seconds.append(time.perf_counter() - started)
-        rates.append(len(some) / seconds[1])
-        times.append(seconds[0] / seconds[1])
-    return float(np.median(rates)), float(np.median(times))
+    some = _some(texts)
+    return float(np.median([_seconds(other, some) / _seconds(embedder, some) for _ in range(TURNS)]))
+
+
+def _rate(embedder: Any, texts: Sequence[str]) -> float:
+    """Documents a second, the median of turns."""
+    some = _some(texts)
+    return len(some) / float(np.median([_seconds(embedder, some) for _ in range(TURNS)]))
+
+
+def _some(texts: Sequence[str]) -> list[str]:
+    return [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, min(TIMED, len(texts))).astype(int))]
+
+
+def _seconds(embedder: Any, texts: Sequence[str]) -> float:
+    started = time.perf_counter()
+    embedder.try_embed(texts)
+    return time.perf_counter() - started
 
 
 def _cut(vectors: np.ndarray, dimensions: int) -> np.ndarray:

@@ -81,6 +81,7 @@ def distil(
         raise FileExistsError(f"{output} exists; name a new directory or remove it")
     vocabulary = distill.read_vocabulary(model)
     tokens = len(vocabulary.ids)
+    distill.check_options(tokens, dimensions=dimensions, sif=sif)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     work.mkdir()
@@ -92,7 +93,9 @@ def distil(
             read = _Texts(corpus, text)
             counts = distill.count_tokens(work, read, tokens=tokens)
             documents, frequency = read.documents, distill.frequencies(counts)
-        vectors = distill.token_vectors(model, vocabulary.ids, cache=default_cache())
+            if not counts.sum():
+                raise ValueError(f"no tokens in {documents:,} documents of {', '.join(corpus)}, with --text {text}")
+        vectors = distill.token_vectors(model, vocabulary.ids, least=dimensions or 1, cache=default_cache())
         if dimensions is None:
             dimensions = min(distill.DIMENSIONS, *vectors.shape)
         if sif is None:

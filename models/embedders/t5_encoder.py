@@ -17,6 +17,7 @@ from sluice.models.layers import Layout
 
 MODEL_TYPES = ("t5", "mt5")
 PREFIX = ""
+FLOAT32 = ("words",)
 HARMLESS = (r"decoder\.", r"lm_head\.")
 ALIASES = {"encoder.embed_tokens.weight": "shared.weight"}  # one table, which a checkpoint names either way or both
 POOLING = "mean"

@@ -1,6 +1,5 @@
 """What the files of a BERT tokenizer say: tokenizer.json, or vocab.txt with tokenizer_config.json."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +20,15 @@ class Rules(NamedTuple):
 
 def read_vocab_txt(folder: Path) -> tuple[dict[str, int], Rules]:
     """The vocabulary of vocab.txt, and how tokenizer_config.json says that text is normalised."""
-    lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    path, settings = folder / "vocab.txt", folder / "tokenizer_config.json"
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from error
     vocabulary = {line.rstrip("\r"): i for i, line in enumerate(lines if lines[-1] else lines[:-1])}
-    config: dict[str, Any] = {}
-    if (folder / "tokenizer_config.json").is_file():
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    if not vocabulary:
+        raise ValueError(f"{path} holds no tokens")
+    config: dict[str, Any] = read_json(settings) if settings.is_file() else {}
     rules = Rules(
         lower_case=config.get("do_lower_case", not _is_cased(vocabulary)),
         strip_accents=config.get("strip_accents"),

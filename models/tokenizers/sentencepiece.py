@@ -5,13 +5,13 @@ ways of cutting a text score the same ("...." as "... ." or ". ..."), so where t
 Special tokens written out in a text are text.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sluice.models.checkpoints import read_json
 from sluice.models.tokenizers import truncation
 from sluice.models.tokenizers.threads import by_batches
 
@@ -93,7 +93,7 @@ def load(directory: str) -> SentencePiece:
         raise FileNotFoundError(f"{directory} has no SentencePiece model: looked for {', '.join(MODELS)}")
     if not (folder / "tokenizer_config.json").is_file():
         raise FileNotFoundError(f"{directory} has {path.name} but no tokenizer_config.json to say how it is used")
-    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "tokenizer_config.json")
     family = str(config.get("tokenizer_class")).removesuffix("Fast").removesuffix("Tokenizer")
     if family in FAIRSEQ:
         return _make(path, before=["<s>"], after=["</s>"], fairseq=True)

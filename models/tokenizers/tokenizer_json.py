@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models.checkpoints import read_json
 from sluice.models.tokenizers import truncation
 
 FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
@@ -156,9 +157,4 @@ def _byte_level(folder: Path) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds {type(found).__name__}, not an object")
-    return found
+    return read_json(path) if path.is_file() else {}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from sluice.models import attention, batches, checkpoints, layers
+from sluice.models import attention, batches, checkpoints, descriptions, layers
 from sluice.models.default_model import default_model_dir
 from sluice.models.embedder import EmbedderConfig, load
 from sluice.models.families import families, family
@@ -106,14 +106,14 @@ def test_the_recipe_is_json_and_names_what_decides_the_vectors(embedder, directo
 
 def conventions(directory):
     """Each convention of a family with the end of its reference's names."""
-    module = family(checkpoints.read_config(directory)["model_type"])
+    module = family(checkpoints.read_config(directory)["model_type"], directory)
     known = getattr(module, "CONVENTIONS", ("huggingface",))
     return [(name, "_before_final_norm" if name == "d4" else "") for name in known]
 
 
 def parameters_of(directory):
     config = checkpoints.read_config(directory)
-    module = family(config["model_type"])
+    module = family(config["model_type"], directory)
     return checkpoints.read_parameters(
         directory,
         module.weights(config),
@@ -154,13 +154,25 @@ def test_hidden_states_and_poolings_equal_the_pytorch_reference(directory, dtype
             assert (vectors * reference[name + ending]).sum(axis=1).min() >= cosine
 
 
+def test_weights_held_in_16_bits_give_the_bits_of_weights_in_32(directory, monkeypatch):
+    texts = some_texts(20, 30)
+    held = load(EmbedderConfig(directory, dtype="bfloat16"))
+    types = {leaf.dtype.name for leaf in jax.tree.leaves(held._program._weights)}
+    assert types == {"bfloat16", "float32"}
+    read = checkpoints.Checkpoint.read
+    monkeypatch.setattr(checkpoints.Checkpoint, "read", lambda self, held: read(self))
+    whole = load(EmbedderConfig(directory, dtype="bfloat16"))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(whole._program._weights)} == {"float32"}
+    np.testing.assert_array_equal(held.embed(texts), whole.embed(texts))
+
+
 def test_texts_packed_into_one_row_have_the_states_they_have_alone(directory):
     import jax.numpy as jnp
 
     from sluice.models.layers import Layout
 
     config = checkpoints.read_config(directory)
-    module, parameters = family(config["model_type"]), parameters_of(directory)
+    module, parameters = family(config["model_type"], directory), parameters_of(directory)
     reference = np.load(Path(directory) / "reference.npz")
     valid = reference["attention_mask"].astype(bool)
     segments = np.repeat(np.arange(1, len(valid) + 1, dtype=np.int32), valid.sum(axis=1))
@@ -202,7 +214,7 @@ def test_a_model_without_its_tokenizer_is_refused(directory, tmp_path):
 def test_the_weights_of_a_longer_name_load_the_same(directory, tmp_path):
     from safetensors.numpy import load_file, save_file
 
-    prefix = family(checkpoints.read_config(directory)["model_type"]).PREFIX
+    prefix = family(checkpoints.read_config(directory)["model_type"], directory).PREFIX
     copy = Path(shutil.copytree(directory, tmp_path / "model"))
     arrays = load_file(copy / "model.safetensors")
     save_file({prefix + name: array for name, array in arrays.items()}, copy / "model.safetensors")
@@ -230,7 +242,7 @@ def test_max_tokens_is_capped_by_the_positions(copy):
 
 def test_an_unknown_family_is_refused_naming_the_known_ones(copy):
     edit_json(copy / "config.json", model_type="mamba")
-    with pytest.raises(ValueError, match=r"'mamba' is not supported: .*bert"):
+    with pytest.raises(ValueError, match=rf"{copy}: model_type 'mamba' is not supported: .*bert"):
         load(EmbedderConfig(str(copy)))
 
 
@@ -261,6 +273,57 @@ def test_a_configuration_that_lacks_a_setting_is_refused_naming_it(copy):
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="layer_norm_eps"):
         load(EmbedderConfig(str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "content", "message"),
+    [
+        ("bert", "tokenizer_config.json", b"[]", "tokenizer_config.json holds list, not an object"),
+        ("bert", "tokenizer_config.json", b"{nope", "tokenizer_config.json is not JSON"),
+        ("bert", "vocab.txt", b"", "vocab.txt holds no tokens"),
+        ("bert", "vocab.txt", b"\xff\xfe\0", "vocab.txt is not UTF-8"),
+        ("bert", "modules.json", b'["x"]', "a setting of its files makes no sense"),
+        ("bert", "modules.json", b'[{"type": "a.LSTM"}]', "there are Dense, Dropout, Normalize, Pooling, Transformer"),
+        ("bert", "config_sentence_transformers.json", b'{"prompts": ["a"]}', "a setting of its files makes no sense"),
+        ("mpnet", "tokenizer.json", b'{"model": "x"}', "a setting of its files makes no sense"),
+        ("mpnet", "tokenizer.json", b'{"added_tokens": ["x"]}', "a setting of its files makes no sense"),
+        ("gemma3_text", "tokenizer_config.json", b"{", "tokenizer_config.json is not JSON"),
+    ],
+)
+def test_a_file_that_says_something_else_is_refused_naming_the_model(family, name, content, message, tmp_path):
+    copy = Path(shutil.copytree(DATA / family, tmp_path / "model"))
+    (copy / name).write_bytes(content)
+    for read in (load, descriptions.check_options):
+        with pytest.raises(ValueError, match=message) as refused:
+            read(EmbedderConfig(str(copy)))
+        assert str(copy) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [("modernbert", {"rope_type": "linear", "rope_theta": 9.0}), ("qwen3", {"full_attention": {"rope_theta": 9.0}})],
+)
+def test_rotary_settings_for_the_wrong_kinds_of_layers_are_refused(family, settings, tmp_path):
+    copy = Path(shutil.copytree(DATA / family, tmp_path / "model"))
+    edit_json(copy / "config.json", rope_parameters=settings)
+    with pytest.raises(ValueError, match=r"rope_parameters .*: expected"):
+        load(EmbedderConfig(str(copy)))
+
+
+def test_norms_under_their_old_names_are_read(copy):
+    """As in bert-base-uncased."""
+    from safetensors.numpy import load_file, save_file
+
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    arrays = load_file(copy / "model.safetensors")
+    renamed = {
+        next((name.replace(new, was) for new, was in old.items() if new in name), name): array
+        for name, array in arrays.items()
+    }
+    assert renamed.keys() != arrays.keys()
+    before = load(EmbedderConfig(str(copy))).embed(["the fox"])
+    save_file(renamed, copy / "model.safetensors")
+    np.testing.assert_array_equal(load(EmbedderConfig(str(copy))).embed(["the fox"]), before)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,28 @@ def test_the_mean_over_windows_is_weighted_by_their_tokens(prompt):
     told: list[int] = []
     chunked.compute(chunked.prepare(texts * 5), done=told.append)
     assert sum(told) == 5 * len(texts) and len(told) > 1
+
+
+@pytest.mark.parametrize("prompt", ["the words ", "text: "])
+@pytest.mark.parametrize("family", ["qwen3", "roberta", "opt", "gemma3_text"])
+def test_windows_hold_each_token_once_where_the_prompt_ends_within_one(family, prompt):
+    """The blank at its end is a part of the first word's token."""
+    config = EmbedderConfig(str(DATA / family), 24, long_documents="chunk-mean", prompt=prompt)
+    embedder, plain = load(config), load(replace(config, long_documents="truncate"))
+    tokenizer = embedder._tokenizer
+    text = " ".join(["fox", *["lazy dog"] * 30])
+    (whole, alone, without), _ = tokenizer.tokenize([prompt + text, prompt, text], max_tokens=999, special=False)
+    shared = next(i for i in range(len(alone) + 1) if i == len(alone) or alone[i] != whole[i])
+    before, after = (0, 0) if family == "opt" else (len(tokenizer.before), len(tokenizer.after))
+    rows = [row[before : len(row) - after].tolist() for row in embedder.prepare([text]).rows.ids]
+    assert all(row[:shared] == whole[:shared].tolist() for row in rows)
+    told = [row[shared:] for row in rows]
+    spans = windows.split(len(whole) - shared, 24 - before - after - shared)
+    assert told == [whole[shared:][start:stop].tolist() for start, stop in spans]
+    for tokens in (None, np.array([len(without)])):
+        plain.counters.tokens_cut = 0
+        plain.try_embed([text], tokens=tokens)
+        assert plain.counters.tokens_cut == len(whole) - (24 - before - after)
 
 
 def test_a_text_that_fits_has_the_same_vector_either_way():
@@ -216,6 +239,17 @@ def test_memory_is_shared_unless_the_user_says_otherwise(monkeypatch):
     device.share_memory()
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+
+
+def test_memory_is_shared_before_anybody_asks_for_the_devices():
+    code = (
+        "import os, jax; from sluice.models import device\n"
+        "jax.default_backend = lambda: print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE']) or 'cpu'\n"
+        "device.on_cpu()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XLA_PYTHON")}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "false\n"
 
 
 def test_weights_that_do_not_fit_are_refused_before_they_are_read(tmp_path):

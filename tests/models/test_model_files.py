@@ -57,7 +57,8 @@ def test_a_url_is_copied_once_and_again_when_it_changes():
     assert not Path(first, "reference.npz").exists()
     model_files._copied.cache_clear()
     assert local_directory(url) == first
-    memory.pipe("/models/bert/vocab.txt", b"other words\n")
+    before = memory.cat("/models/bert/vocab.txt")
+    memory.pipe("/models/bert/vocab.txt", bytes(len(before)))
     model_files._copied.cache_clear()
     assert local_directory(url) != first
     memory.rm("/models", recursive=True)
@@ -133,7 +134,9 @@ def test_a_name_is_fetched_from_the_hub(monkeypatch, tmp_path):
     }
 
 
-def test_without_the_network_a_snapshot_that_is_there_is_used_and_else_the_error_says_what_to_do(monkeypatch, tmp_path):
+def test_without_the_network_a_snapshot_that_is_there_is_used_and_else_the_error_says_what_to_do(
+    monkeypatch, tmp_path, caplog
+):
     import huggingface_hub
 
     def unreachable(self, name, *, revision):
@@ -148,6 +151,7 @@ def test_without_the_network_a_snapshot_that_is_there_is_used_and_else_the_error
         local_directory("tiny/bert")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(tmp_path))
     assert local_directory("tiny/bert") == str(tmp_path)
+    assert f"no route): what an earlier download left in {tmp_path} is used" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["nowhere", "/no/such/directory", "./x", "a/b/c"])

@@ -126,6 +126,14 @@ def test_texts_whose_rows_add_up_to_nothing_are_told_apart(copy):
         embedder.embed(["", "the fox"])
 
 
+def test_rows_that_are_too_large_to_add_up_give_no_vector(copy):
+    arrays = load_file(copy / "model.safetensors")
+    arrays["embeddings"] = np.full_like(arrays["embeddings"], 1e25, np.float32)
+    save_file(arrays, copy / "model.safetensors")
+    vectors, valid = load(EmbedderConfig(str(copy))).try_embed(["the fox"])
+    assert not valid.any() and not vectors.any()
+
+
 @pytest.mark.parametrize(
     "option",
     [

@@ -1,12 +1,15 @@
 """sluice distill: a table that a curation then uses as its model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from sluice.models.embedder import EmbedderConfig, load
+from sluice.models import distill
+from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.pipelines.curate import curate
 from sluice.pipelines.distill import distil
 from sluice.pipelines.main import main
@@ -44,6 +47,39 @@ def test_tables_of_every_kind_of_tokenizer_load_and_count_as_their_teachers(mode
     assert vectors.shape == (3, 8)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(ours.count_tokens(texts), teacher.count_tokens(texts))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_teacher_whose_states_are_not_finite_is_refused(value, tmp_path):
+    teacher = Path(shutil.copytree(DATA / "bert", tmp_path / "teacher"))
+    arrays = load_file(teacher / "model.safetensors")
+    arrays["encoder.layer.2.output.LayerNorm.bias"][:] = value
+    save_file(arrays, teacher / "model.safetensors")
+    with pytest.raises(ValueError, match="states that are not finite for 120 of 120 tokens"):
+        distil(str(teacher), str(tmp_path / "table"))
+    assert not (tmp_path / "table").exists()
+
+
+def test_a_corpus_without_texts_is_refused(corpus, tmp_path):
+    with pytest.raises(ValueError, match=r"no tokens in 0 documents of .*, with --text body"):
+        distil(str(DATA / "bert"), str(tmp_path / "table"), corpus=(corpus,), text="body")
+
+
+@pytest.mark.parametrize("options", [{"dimensions": 0}, {"dimensions": 121}, {"sif": 2.0}])
+def test_options_that_no_table_can_have_are_refused_before_the_model_runs(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(distill, "token_vectors", lambda *_, **__: pytest.fail("the model ran"))
+    with pytest.raises(ValueError, match="must be between"):
+        distil(str(DATA / "bert"), str(tmp_path / "table"), **options)
+
+
+def test_more_dimensions_than_the_teacher_has_are_refused_after_its_first_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(distill, "BATCH", 7)
+    asked = []
+    states = Embedder.hidden_states
+    monkeypatch.setattr(Embedder, "hidden_states", lambda *given: asked.append(1) or states(*given))
+    with pytest.raises(ValueError, match="dimensions must be between 1 and 32, got 33"):
+        distil(str(DATA / "bert"), str(tmp_path / "table"), dimensions=33)
+    assert len(asked) == 1
 
 
 def test_a_curation_runs_on_a_table_and_removes_the_duplicates(table, corpus, tmp_path):
