@@ -61,6 +61,10 @@ def request_resources(options: PipelineOptions, transform: Any) -> None:
 
     Of two memory hints the larger counts.
     """
+    asked = options.view_as(ResourceOptions).embedding_accelerator
+    if isinstance(transform, Embed) and transform.embedder and (asked or _accelerator_for_all(options)):
+        transform.accelerator = True
+        _one_process(options)
     # Not getattr with a default: it would hide an error inside the property.
     memory = transform.worker_memory if hasattr(type(transform), "worker_memory") else 0
     obstacle = _no_right_fitting(options)
@@ -72,11 +76,8 @@ def request_resources(options: PipelineOptions, transform: Any) -> None:
     hints = list(standard.resource_hints)
     if memory > int(resources.resource_hints_from_options(options).get(resources.MinRamHint.urn, b"0")):
         hints.append(f"min_ram={memory}B")
-    accelerator = options.view_as(ResourceOptions).embedding_accelerator
-    if accelerator and isinstance(transform, Embed):
-        hints.append(f"accelerator={accelerator}")
-        transform.accelerator = True
-        _one_process(options)
+    if asked and isinstance(transform, Embed):
+        hints.append(f"accelerator={asked}")
     standard.resource_hints = hints
 
 
@@ -87,6 +88,15 @@ def _one_process(options: PipelineOptions) -> None:
         debug.add_experiment("no_use_multiple_sdk_containers")
     if debug.number_of_worker_harness_threads is None:
         debug.number_of_worker_harness_threads = 1
+
+
+def _accelerator_for_all(options: PipelineOptions) -> bool:
+    """Whether Beam's or Dataflow's own options ask for one for every worker."""
+    hints = options.view_as(StandardOptions).resource_hints
+    services = options.view_as(GoogleCloudOptions).dataflow_service_options or []
+    return any(one.startswith("accelerator=") for one in hints) or any(
+        one.startswith("worker_accelerator") for one in services
+    )
 
 
 def _no_right_fitting(options: PipelineOptions) -> str | None:

@@ -381,6 +381,16 @@ def test_an_accelerator_is_asked_for_by_the_stage_that_embeds_alone(run, service
     assert "no_use_multiple_sdk_containers" not in other.request["environment"]["experiments"]
 
 
+@pytest.mark.parametrize("option", ["--resource_hints=accelerator", "--dataflow_service_options=worker_accelerator"])
+def test_one_process_has_an_accelerator_that_all_stages_get(run, service, with_model, option):
+    job = submit(with_model, run, service, f"{option}=type:nvidia-l4;count:1")
+    assert job.options["number_of_worker_harness_threads"] == 1
+    assert "no_use_multiple_sdk_containers" in job.request["environment"]["experiments"]
+    assert with_model.transform.accelerator
+    other = submit(stage_of(run, "02-semdedup/scores"), run, service, f"{option}=type:nvidia-l4;count:1")
+    assert "no_use_multiple_sdk_containers" not in other.request["environment"]["experiments"]
+
+
 def test_the_larger_of_two_memory_hints_counts(run, service):
     stage = stage_of(run, "02-semdedup/scores")
     assert hints(submit(stage, run, service, "--resource_hints=min_ram=64GB")) == {"min_ram_bytes": b"64000000000"}
