@@ -31,14 +31,12 @@ be faster and give other vectors than the recipe says; `auto`, which is float32 
 """
 
 import argparse
-import ast
 import gzip
 import itertools
 import json
 import os
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +46,7 @@ from typing import Any
 
 import numpy as np
 from flops import Peak, Spent, best_seconds, model_work, product_peak, spend
+from static import sample
 
 WEB = Path(__file__).parents[2] / "shared" / "data" / "web"
 MAX_TOKENS = 256
@@ -55,21 +54,11 @@ PEER_DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 
 
 def documents(count: int) -> list[str]:
-    """The first `count` web documents, or docstrings of the standard library where that corpus is absent."""
+    """The first `count` web documents, or those of the sample corpus where that is absent."""
     if parts := sorted(WEB.glob("*.jsonl.gz")):
         lines = itertools.chain.from_iterable(gzip.open(part, "rt", encoding="utf-8") for part in parts)
         return [json.loads(line)["text"] for line in itertools.islice(lines, count)]
-    found: list[str] = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
-        if "site-packages" in path.parts or "test" in path.parts or len(found) >= count:
-            continue
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        nodes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        found += filter(None, (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, nodes)))
-    return found[:count]
+    return sample(count)
 
 
 class Peer:

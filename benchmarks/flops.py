@@ -88,8 +88,10 @@ def model_work(model: str, lengths: np.ndarray) -> float:
     from sluice.models.chain import read_chain
     from sluice.models.model_files import local_directory
 
-    config = checkpoints.read_config(read_chain(local_directory(model)).network)
-    kernels = {name: w for name, w in families.family(config["model_type"]).weights(config).items() if w.transpose}
+    directory = read_chain(local_directory(model)).network
+    config = checkpoints.read_config(directory)
+    weights = families.family(config["model_type"], directory).weights(config)
+    kernels = {name: weight for name, weight in weights.items() if weight.transpose}
     dense = sum(len(weight.sources) * math.prod(weight.shape) for weight in kernels.values())
     wide = sum(weight.shape[1] for name, weight in kernels.items() if name.endswith("attention/output/kernel"))
     tokens, squares = float(lengths.sum()), float((lengths.astype(np.float64) ** 2).sum())

@@ -79,7 +79,7 @@ class Packed:
         from sluice.models.layers import Layout
 
         config = checkpoints.read_config(directory)
-        module = families.family(config["model_type"])
+        module = families.family(config["model_type"], directory)
         encoder = module.encoder(config, jnp.dtype(dtype))
         read = checkpoints.read_parameters(
             directory, module.weights(config), prefix=module.PREFIX, harmless=module.HARMLESS

@@ -46,7 +46,7 @@ def sample(limit: int | None = None) -> list[str]:
         found = ROOT / "sample"
         if not found.is_dir():
             found = Path(folder) / "sample"
-            write_sample_corpus(str(found), limit=2000)
+            write_sample_corpus(str(found), limit=max(limit or 0, 2000))
         lines = itertools.chain.from_iterable(path.open(encoding="utf-8") for path in sorted(found.glob("*.jsonl")))
         return [json.loads(line)["text"] for line in itertools.islice(lines, limit)]
 
