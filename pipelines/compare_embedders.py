@@ -31,6 +31,7 @@ from sluice.pipelines.text_sample import LEAST, take_texts
 MOST = 20_000
 TURNS, TIMED, ANGLES, NEIGHBOURS, SHORTEST = 3, 256, 64, 10, 16
 NUMBERS = ("max_tokens", "dimensions")
+OF_WHOLE = ("prompt", "prompt_name", "convention", "long_documents")
 VARIED = (*NUMBERS, "dtype", "layers", "long_documents", "pooling")
 
 
@@ -41,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--documents", type=int, default=1000, metavar="N", help=f"{LEAST} to {MOST} (default: 1000)")
     parser.add_argument("--model", metavar="MODEL", help="as for curate (default: the installed all-MiniLM-L6-v2)")
     parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="of the whole model (default: 256)")
-    parser.add_argument("--prompt", metavar="TEXT", help="as for curate")
+    for name in OF_WHOLE:
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", help="of the whole model, as for curate")
     parser.add_argument("--keep", default="0.5", metavar="R", help="share that D4 keeps (default: 0.5)")
     parser.add_argument(
         "--drop", type=int, nargs="+", metavar="N", help="layers to drop (default: 1/6, 1/3, 1/2 of them)"
@@ -63,9 +65,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--documents is from {LEAST} to {MOST}, not {args.documents}")
     keep = _share(args.keep)
     variants = None if args.variant is None else [parse_variant(text) for text in args.variant]
-    whole = EmbedderConfig(
-        args.model or default_model_dir(), args.max_tokens, prompt=args.prompt, cache=default_cache()
-    )
+    given = {name: getattr(args, name) for name in OF_WHOLE if getattr(args, name) is not None}
+    whole = EmbedderConfig(args.model or default_model_dir(), args.max_tokens, cache=default_cache(), **given)
     texts, pieces, units = take_texts(args.input, args.format, args.text, args.documents)
     found = compare(texts, whole, keep=keep, variants=variants, drop=args.drop)
     found |= {"pieces": pieces, "pieces_of": units}

@@ -4,11 +4,13 @@ import json
 import math
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sluice.models import embedder_comparison as comparison
 from sluice.pipelines import compare_embedders
 from sluice.pipelines.curate import curate
 from sluice.pipelines.embedding_notes import embedding_lines
@@ -211,9 +213,39 @@ def test_the_whole_model_agrees_with_itself(source):
     assert (row["overlap"], row["semdedup"], row["kept"]) == (1.0, 1.0, 1.0)
 
 
+def test_the_whole_model_and_its_variants_are_as_the_run_will_have_them(source, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        compare_embedders, "compare", lambda texts, whole, **_: seen.append(whole) or {"variants": [], "blocks": []}
+    )
+    monkeypatch.setattr(compare_embedders, "render", lambda found: "")
+    options = ["--prompt-name", "query", "--convention", "d4", "--long-documents", "chunk-mean", "--max-tokens", "9"]
+    assert main(["compare-embedders", "--input", source, "--documents", "60", "--model", "m", *options]) == 0
+    (whole,) = seen
+    assert (whole.model, whole.max_tokens, whole.prompt, whole.prompt_name) == ("m", 9, None, "query")
+    assert (whole.convention, whole.long_documents) == ("d4", "chunk-mean")
+
+
+def test_dimensions_of_chunked_texts_are_cut_before_their_mean(source):
+    from decimal import Decimal
+
+    from sluice.models.embedder import EmbedderConfig, load
+
+    texts, _, _ = compare_embedders.take_texts([source], None, "text", 60)
+    texts = [f"{text} " * 9 for text in texts]
+    whole = EmbedderConfig(str(DATA / "bert"), 24, long_documents="chunk-mean")
+    variant = {"dimensions": 8}
+    found = compare_embedders.compare(texts, whole, keep=Decimal("0.5"), variants=[variant], drop=[])
+    near = [comparison.neighbours(load(one).embed(texts)) for one in (whole, replace(whole, **variant))]
+    assert found["variants"][0]["overlap"] == comparison.overlap(*near)
+    rates = found["variants"][0]["documents_per_second"], found["whole"]["documents_per_second"]
+    assert rates[0] == pytest.approx(found["variants"][0]["speed"] * rates[1])
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        (["--convention", "other"], "convention"),
         (["--documents", "3"], "--documents is from 50"),
         (["--keep", "x"], "--keep is a share"),
         (["--variant", "speed=9"], "'speed=9' is not one of"),
