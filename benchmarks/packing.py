@@ -5,8 +5,8 @@
     python benchmarks/packing.py --timed 100 --documents 500        # a check that everything runs
 
 Padding is the share of the computed positions that hold no token, of batches as embedding makes them from a window of
-so many texts. Packing puts the longest text left into the first row that has room for it (first-fit decreasing); the
-families compute such rows (models/layers.py, Layout.of_segments), whose attention is over whole rows. Both ways run
+so many texts. Packing puts the longest text left into the row that it fills best (best-fit decreasing); the families
+compute such rows (models/layers.py, Layout.of_segments), whose attention is over whole rows. Both ways run
 alternately over the same documents, after a round that compiles; the best of `--rounds` counts.
 """
 
@@ -14,7 +14,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import measure
 import numpy as np
@@ -23,29 +23,22 @@ from embed import MAX_TOKENS, documents
 from sluice.models.batches import bucket_lengths, plan_batches
 from sluice.models.default_model import default_model_dir
 
-ROWS_OPEN = 200
-
-
-class Row(NamedTuple):
-    """Places of the texts in a row, and the tokens it still has room for."""
-
-    texts: list[int]
-    room: int
-
 
 def pack(lengths: np.ndarray, width: int) -> list[list[int]]:
-    """Every text in a row of at most `width` tokens, the longest first, each in the first of the rows with room."""
-    done: list[list[int]] = []
-    rows: list[Row] = []
+    """Every text in a row of at most `width` tokens: the longest first, each into the row that it fills best."""
+    rows: list[list[int]] = []
+    by_room: list[list[list[int]]] = [[] for _ in range(width + 1)]
     for place in np.argsort(-lengths, kind="stable").tolist():
         size = int(lengths[place])
-        at = next((i for i, row in enumerate(rows) if row.room >= size), len(rows))
-        if at == len(rows):
-            rows.append(Row([], width))
-        rows[at] = Row([*rows[at].texts, place], rows[at].room - size)
-        if rows[at].room < 8 or len(rows) > ROWS_OPEN:
-            done.append(rows.pop(at if rows[at].room < 8 else 0).texts)
-    return done + [row.texts for row in rows]
+        room = next((room for room in range(size, width) if by_room[room]), width)
+        if room == width:
+            row: list[int] = []
+            rows.append(row)
+        else:
+            row = by_room[room].pop()
+        row.append(place)
+        by_room[room - size].append(row)
+    return rows
 
 
 def bucket_padding(lengths: np.ndarray, *, tokens: int, halvings: int, window: int) -> tuple[float, int]:
