@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     length: int
 
 
-def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 4.0) -> list[int]:
+def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 8.0) -> list[int]:
     """Ascending lengths up to `longest`: multiples of `step`, growing so that a step is about 1/ratio of the length."""
     lengths: list[int] = []
     length = 0
@@ -31,22 +31,25 @@ def bucket_lengths(longest: int, *, step: int = 16, ratio: float = 4.0) -> list[
 def plan_batches(
     lengths: np.ndarray, buckets: Sequence[int], *, tokens: int, devices: int = 1, halvings: int = 0
 ) -> Iterator[Batch]:
-    """Batches of about `tokens` tokens that hold every text once, shortest bucket first; equal input, equal batches.
+    """Batches of about `tokens` tokens that hold every text once, longest first; equal input, equal batches.
 
-    `devices` share each batch, which then has so many rows for every one of them. Where fewer texts are left than a
-    batch has rows, a batch may have half as many, and so on, `halvings` times: large batches would mostly be padding.
+    `devices` share each batch, which then has so many rows for every one of them. Where fewer texts of a bucket are
+    left than a batch has rows, a batch may have half as many, and so on, `halvings` times; the least one is filled up
+    with the longest texts of the buckets below, because its rows are computed anyway.
 
     Raises ValueError for a text longer than the last bucket.
     """
     if len(lengths) and lengths.max() > buckets[-1]:
         raise ValueError(f"a text of {lengths.max()} tokens, the longest bucket has {buckets[-1]}")
-    bucket = np.searchsorted(buckets, lengths)
-    order = np.argsort(bucket, kind="stable")
-    for i, length in enumerate(buckets):
+    order = np.argsort(-lengths, kind="stable")
+    ordered = lengths[order]
+    # Where the texts of each bucket end, the longest first
+    ends = len(lengths) - np.searchsorted(ordered[::-1], [0, *buckets[:-1]], side="right")
+    start = 0
+    for end, length in zip(ends[::-1].tolist(), buckets[::-1]):
         whole = max(1, tokens // length)
         sizes = [devices * max(1, whole >> times) for times in range(halvings + 1)]
-        rows = order[np.searchsorted(bucket[order], i) : np.searchsorted(bucket[order], i + 1)]
-        while len(rows):
-            size = next((size for size in sizes if size <= len(rows)), sizes[-1])
-            yield Batch(rows[:size], size, length)
-            rows = rows[size:]
+        while start < end:
+            size = next((size for size in sizes if size <= end - start), sizes[-1])
+            yield Batch(order[start : start + size], size, length)
+            start += size
