@@ -58,6 +58,7 @@ def _notes(report: dict[str, Any]) -> list[Text]:
     if totals["rejected"]:
         reasons = sorted(totals["reasons"].items(), key=lambda item: -item[1])[:3]
         named = ", ".join(f"{number(count)} x {printable(reason, 80)}" for reason, count in reasons)
+        named += ", ..." if len(totals["reasons"]) > len(reasons) else ""
         lines.append(f"{counted(totals['rejected'], 'record')} rejected: {named}.")
     lines += _shortfall(report)
     lines += embedding_lines(report["embedding"])
@@ -140,10 +141,12 @@ def _example(example: dict[str, Any]) -> RenderableType:
     score = "" if example["score"] is None or example["neighbour"] is None else f", {example['score']:.3f}"
     table.add_row("removed", Text.assemble(cell(example["id"], 60, "bold"), f"  {example['step']}{score}"))
     table.add_row("", shown_text(example, EXAMPLE))
+    # None of the step that no recipe names.
+    step = find_steps().get(example["step"].partition("-")[2])
     if example["neighbour"]:
         table.add_row("resembles", cell(example["neighbour"]["id"], 60, "bold"))
         table.add_row("", shown_text(example["neighbour"], EXAMPLE))
-    elif "clusters" in find_steps()[example["step"].partition("-")[2]].model_fields:
+    elif step is not None and "clusters" in step.model_fields:
         table.add_row("resembles", Text("the rest of its cluster"))
     return table
 

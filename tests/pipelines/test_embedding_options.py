@@ -16,8 +16,10 @@ from sluice.pipelines.curate import curate
 from sluice.pipelines.embedding_notes import embedding_lines
 from sluice.pipelines.main import main
 from sluice.pipelines.options import build_recipe
+from sluice.pipelines.printing import emit
 from sluice.pipelines.runner import StageFailed
 from sluice.pipelines.stages import Run
+from sluice.pipelines.summary import summary
 from sluice.transforms import storage
 from tests.pipelines.corpora import artifact, fates, kept_ids
 
@@ -63,7 +65,7 @@ def holed(source, with_holes, tmp_path_factory) -> tuple[Path, dict]:
     return folder, run(source, with_holes, folder)
 
 
-def test_documents_without_a_vector_are_removed_by_a_step_of_their_own_and_everything_adds_up(holed):
+def test_documents_without_a_vector_are_removed_by_a_step_of_their_own_and_everything_adds_up(holed, capsys):
     folder, report = holed
     found = fates(folder)
     assert {name for name, fate in found.items() if fate == "02-embedded"} == {"d0", "d30", "d60"}
@@ -74,6 +76,10 @@ def test_documents_without_a_vector_are_removed_by_a_step_of_their_own_and_every
     assert report["steps"][1]["notes"] == [
         "3 documents have no vector: what the model computes is not finite, or zero."
     ]
+    # Whichever document is shown as an example
+    shown = {"id": "d0", "text": "a", "step": "02-embedded", "score": 1.0, "neighbour": None}
+    emit(report, summary(report | {"examples": [shown]}), as_json=False)
+    assert "d0  02-embedded" in capsys.readouterr().out
     totals = artifact(folder, "embeddings").manifest["totals"]
     assert totals["reasons"] == {"the model computes no finite vector for it": 3}
     assert (totals["embedded"], totals["without_vector"]) == (87, 3)
