@@ -29,7 +29,7 @@ def loss_lines(totals: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 def _counted(found: dict[str, Any], kind: str) -> str:
     left = f"{number(found['kept'])} of them" if found["kept"] else "nothing"
-    return f"{counted(found['groups'], kind)} of {counted(found['documents'], 'document')} kept {left}"
+    return f"{counted(found['groups'], kind)} of {number(found['documents'])} documents kept {left}"
 
 
 def _named(largest: list[list[Any]]) -> str:
