@@ -206,7 +206,8 @@ def _check_embedding_options(recipe: Recipe, given: dict[str, Any]) -> None:
     usual = type(recipe.embedding)()
     for name, value in given.items():
         place = BY_NAME[name].place or ("",)
-        if place[0] == "embedding" and name != "model" and value != getattr(usual, place[1]):
+        counts = name == "model" and recipe.counting[0] == "model"
+        if place[0] == "embedding" and not counts and value != getattr(usual, place[1]):
             raise ValueError(f"--{name.replace('_', '-')} {value} has no model to act on: {reason}")
 
 

@@ -22,6 +22,7 @@ from sluice.transforms.scores import token_weights
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import fixed_bytes, survivors, to_fixed
 from sluice.transforms.unfinished import Unfinished
+from sluice.transforms.windows import regrouped
 
 # A window is as many documents as the embedder wants, or GIVEN with their vectors, or so many characters.
 GIVEN = 4096
@@ -121,7 +122,8 @@ class WriteEmbeddings(WriteUnit):
         old = self._previous(unit.id)
         position = 0
         documents_at_once = self._embedder.window if self._embedder else GIVEN
-        windows = _regrouped(reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable), documents_at_once)
+        found = reading.read_unit(unit, self.fields, on_unreadable=self.on_unreadable)
+        windows = regrouped(found, documents=documents_at_once, characters=WINDOW_CHARACTERS)
         for number, window in enumerate(windows):
             stop = position + len(window.rows)
             if not np.array_equal(rows[position:stop], window.rows):
@@ -208,44 +210,6 @@ class _Work(NamedTuple):
 def embedding_schema(dimension: int) -> pa.Schema:
     """vector: int16 little-endian x dimension, unit length times 32512; digest: 16 bytes of it."""
     return pa.schema([("vector", pa.binary(2 * dimension)), ("digest", pa.binary(16))])
-
-
-def _regrouped(windows: Iterator[Window], documents: int) -> Iterator[Window]:
-    """The rows, texts and vectors of windows, so many documents or WINDOW_CHARACTERS at a time, or somewhat more."""
-    held: list[Window] = []
-    for window in windows:
-        for start in range(0, max(len(window.rows), 1), documents):
-            held.append(_slice(window, start, start + documents))
-            characters = sum(len(text) for one in held for text in one.texts or ())
-            if sum(len(one.rows) for one in held) >= documents or characters >= WINDOW_CHARACTERS:
-                yield _join(held)
-                held = []
-    if held:
-        yield _join(held)
-
-
-def _slice(window: Window, start: int, stop: int) -> Window:
-    rows = window.rows[start:stop]
-    return Window(
-        records=len(rows),
-        rows=rows,
-        ids=[],
-        texts=None if window.texts is None else window.texts[start:stop],
-        vectors=None if window.vectors is None else window.vectors[start:stop],
-    )
-
-
-def _join(windows: list[Window]) -> Window:
-    if len(windows) == 1:
-        return windows[0]
-    given = [window.vectors for window in windows if window.vectors is not None and len(window.rows)]
-    return Window(
-        records=sum(window.records for window in windows),
-        rows=np.concatenate([window.rows for window in windows]),
-        ids=[],
-        texts=[text for window in windows for text in window.texts or ()],
-        vectors=np.concatenate(given) if given else None,
-    )
 
 
 @dataclass

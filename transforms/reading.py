@@ -9,6 +9,7 @@ import numpy as np
 from sluice.transforms import formats, storage, validation
 from sluice.transforms.records import Fields, Reject, Span, Unit, Window
 from sluice.transforms.streams import UnreadableFile
+from sluice.transforms.windows import joined
 
 ON_UNREADABLE = ("fail", "reject")
 
@@ -120,30 +121,13 @@ def _merged(windows: Iterator[Window]) -> Iterator[Window]:
         if held and (
             records + window.records > validation.WINDOW_RECORDS or size + bytes_of_text > validation.WINDOW_BYTES
         ):
-            yield _joined(held)
+            yield joined(held)
             held, records, size = [], 0, 0
         held.append(window)
         records += window.records
         size += bytes_of_text
     if held:
-        yield _joined(held)
-
-
-def _joined(windows: list[Window]) -> Window:
-    first = windows[0]
-    if len(windows) == 1:
-        return first
-    # A window without valid rows may come before the length of the vectors is known.
-    vectors = [window.vectors for window in windows if window.vectors is not None and len(window.vectors)]
-    return Window(
-        records=sum(window.records for window in windows),
-        rows=np.concatenate([window.rows for window in windows]),
-        ids=[value for window in windows for value in window.ids],
-        texts=None if first.texts is None else [text for window in windows for text in window.texts or ()],
-        columns={name: [value for window in windows for value in window.columns[name]] for name in first.columns},
-        vectors=np.concatenate(vectors) if vectors else first.vectors,
-        rejects=[reject for window in windows for reject in window.rejects],
-    )
+        yield joined(held)
 
 
 def export_unit(
