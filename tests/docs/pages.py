@@ -145,8 +145,8 @@ def shell_lines(text: str) -> list[str]:
 
 
 def with_small_model(words: list[str]) -> list[str]:
-    """A curation that would load the default model takes a tiny one; a recipe file has what it was made with."""
-    named = {"--vector", "--model"} & set(words) or any(word.endswith(".yaml") for word in words)
+    """A curation that would load the default model takes a tiny one: not by a recipe file, nor at random."""
+    named = {"--vector", "--model", "random"} & set(words) or any(word.endswith(".yaml") for word in words)
     embeds = words[0] == "curate" and not named
     return [*words, "--model", str(MODEL)] if embeds else words
 
