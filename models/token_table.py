@@ -5,16 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from sluice.models import tensors
-from sluice.models.checkpoints import read_json
 
 
-def read_vocabulary(path: Path) -> tuple[dict[str, int], int | None]:
-    """Ids of all tokens of a tokenizer.json, added ones too, and the id of the unknown one."""
+def read_vocabulary(path: Path) -> dict[str, int]:
+    """Ids of all tokens of a tokenizer.json, added ones too."""
     from tokenizers import Tokenizer
 
     vocabulary: dict[str, int] = Tokenizer.from_file(str(path)).get_vocab()
-    model = read_json(path)["model"]
-    return vocabulary, vocabulary.get(model.get("unk_token")) if "unk_token" in model else model.get("unk_id")
+    return vocabulary
 
 
 def width_of(directory: str, stored: dict[str, tensors.Tensor], vocabulary: dict[str, int]) -> int:

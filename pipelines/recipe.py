@@ -70,6 +70,12 @@ class Embedding(Strict):
     layers: str | None = None
     long_documents: Literal["truncate", "chunk-mean"] = "truncate"
 
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers_as_text(cls, layers: Any) -> Any:
+        """YAML reads the first so many layers as a number."""
+        return str(layers) if type(layers) is int else layers
+
     @field_validator("model")
     @classmethod
     def _absolute_model(cls, model: str | None) -> str | None:

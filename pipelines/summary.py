@@ -110,7 +110,7 @@ def _hubs(found: dict[str, Any]) -> list[str]:
         f"{one['cluster']} with {one['share']:.1%}, {one['times_mean']:.0f} times the mean" for one in hubs[:3]
     )
     return [
-        f"{found['step']}: {number(found['hubs']['clusters'])} hub clusters hold "
+        f"{found['step']}: {counted(found['hubs']['clusters'], 'hub cluster')} with "
         f"{share(found['hubs']['documents'], found['documents'])} of the documents: {named}."
     ]
 
@@ -161,7 +161,7 @@ def shown_text(document: dict[str, Any], limit: int | None) -> Text:
 def _times(timings: list[dict[str, Any]]) -> Text:
     done = [f"{one['stage']} {duration(one['seconds'])}" for one in timings if not one["skipped"]]
     found = sum(one["skipped"] for one in timings)
-    parts = [*done, *([f"{found} stages were finished before"] if found else [])]
+    parts = [*done, *([f"{counted(found, 'stage')} finished before"] if found else [])]
     total = duration(sum(one["seconds"] for one in timings))
     return Text(f"\nTime: {total} ({', '.join(parts)})")
 

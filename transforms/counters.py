@@ -40,6 +40,7 @@ OF_PARTS = {
     "padded_tokens": "positions that the model computed in vain",
     "truncated": "documents of which the model saw only the beginning",
     "tokens_cut": "tokens that it did not see",
+    "unknown": "documents of which the model knows less than half of the tokens that it saw",
     "sampled": "documents in the sample that centroids, weights or splits are learnt from",
     "assigned": "documents that were given a cluster",
     "alive": "documents scored",

@@ -18,9 +18,12 @@ TABLE = "model2vec"  # the model_type of a token table
 
 
 class Tokenizer(Protocol):
-    """`size`: ids of the ordinary vocabulary are below it. `before`, `after`: the special tokens around a text."""
+    """`size`: ids of the ordinary vocabulary are below it. `unknown`: the id of what the vocabulary has nothing for,
+    None where every text can be told. `before`, `after`: the special tokens around a text.
+    """
 
     size: int
+    unknown: int | None
     before: list[int]
     after: list[int]
 

@@ -47,6 +47,7 @@ class SentencePiece:
         if missing := [token for token in (*before, *after) if token not in known]:
             raise ValueError(f"the SentencePiece model has no {', '.join(missing)}")
         self.before, self.after = [known[token] for token in before], [known[token] for token in after]
+        self.unknown = known.get("<unk>")
         self._by_words = not any("\u2581" in piece.lstrip("\u2581") for piece in pieces)
 
     def recipe(self) -> dict[str, Any]:

@@ -44,7 +44,12 @@ class LibraryTokenizer:
             raise ValueError(f"{name} changes the tokens of a text when it adds special ones")
         self.before, self.after = full[:start], full[start + len(plain) :]
         added = [str(token) for token in tokenizer.get_added_tokens_decoder().values()]
-        self._by_words = _works_by_words(tokenizer, [*vocabulary, *added])
+        description = json.loads(tokenizer.to_str())
+        self._by_words = _works_by_words(description, [*vocabulary, *added])
+        model = description["model"]
+        self.unknown: int | None = model.get("unk_id")
+        if model.get("unk_token") is not None:
+            self.unknown = tokenizer.token_to_id(model["unk_token"])
 
     def recipe(self) -> dict[str, Any]:
         """JSON-able: everything but the files that decides the ids."""
@@ -110,9 +115,8 @@ def from_file(path: str) -> LibraryTokenizer:
     return LibraryTokenizer(tokenizer, name=path)
 
 
-def _works_by_words(tokenizer: Any, vocabulary: Sequence[str]) -> bool:
+def _works_by_words(description: dict[str, Any], vocabulary: Sequence[str]) -> bool:
     """Whether no entry reaches over a blank: then the words before a blank are tokenized without those after it."""
-    description = json.loads(tokenizer.to_str())
     byte_level = "ByteLevel" in json.dumps([description.get("pre_tokenizer"), description.get("decoder")])
     over_a_blank = re.compile(r"[^ \u0120][ \u0120]" if byte_level else r"[^ \u2581][ \u2581]")
     return not any(map(over_a_blank.search, vocabulary))

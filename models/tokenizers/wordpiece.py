@@ -97,7 +97,7 @@ class WordPiece:
         self._characters = Characters(rules)
         self._overlong = re.compile(rf"[^\s!-/:-@\[-`{{-~]{{{rules.longest_word + 1},}}")
         self._longest = rules.longest_word
-        _id(vocabulary, "[UNK]")
+        self.unknown = _id(vocabulary, "[UNK]")
         self._entries = _entries(vocabulary, self._special)
 
     @cached_property

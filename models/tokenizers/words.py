@@ -97,6 +97,7 @@ class WordTokenizer:
         self.before: list[int] = []
         self.after: list[int] = []
         self.size = max(vocabulary.values()) + 1
+        self.unknown = vocabulary["[UNK]"]
         # private-use characters of a text are removed: an entry that holds one is never met
         usable = {word: i for word, i in vocabulary.items() if not any(map(_is_private, word))}
         self._special = {token: chr(SPECIAL_LETTER + i) for i, token in enumerate(special)}
@@ -104,7 +105,7 @@ class WordTokenizer:
         self._match = LongestMatch(
             {word: i for word, i in usable.items() if not word.startswith("##")} | letters,
             {word[2:]: i for word, i in usable.items() if word.startswith("##") and len(word) > 2},
-            unknown=vocabulary["[UNK]"],
+            unknown=self.unknown,
             longest_word=rules.longest_word,
         )
         self._characters = Characters(rules)

@@ -151,6 +151,16 @@ def test_what_truncation_cuts_is_counted(known):
     assert embedder.counters.tokens_cut == int((whole[1:] - 14).sum())
 
 
+@pytest.mark.parametrize("prompt", ["", "a lazy dog "])
+@pytest.mark.parametrize("long_documents", ["truncate", "chunk-mean"])
+def test_texts_that_the_vocabulary_has_little_for_are_counted(prompt, long_documents):
+    embedder = load(EmbedderConfig(BERT, 16, prompt=prompt, long_documents=long_documents))
+    embedder.try_embed(["", "the fox", LONG, "\u0e09 the", "a \u0e09 dog"])
+    assert embedder.counters.unknown == 0
+    embedder.try_embed(["\u0e09", "the \u0e09 \u0e01", "\u0e09 " * 50])
+    assert embedder.counters.unknown == 3
+
+
 # Vectors that are none ------------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,15 @@ def test_what_truncation_cuts_is_counted():
         assert counters.tokens_cut == whole.sum() - seen
 
 
+@pytest.mark.parametrize("max_tokens", [3, 512])
+def test_texts_that_the_vocabulary_has_little_for_are_counted(max_tokens):
+    embedder = load(EmbedderConfig(str(DATA / "plain"), max_tokens=max_tokens))
+    embedder.try_embed(["", "the fox", "\u0e09 the", "a \u0e09 dog", "the fox " * 40])
+    assert embedder.counters.unknown == 0
+    embedder.try_embed(["\u0e09", "\u0e09 \u0e01 the", "\u0e09 " * 50])
+    assert embedder.counters.unknown == 3
+
+
 def test_fewer_dimensions_are_the_first_ones_at_unit_length():
     whole, short = (load(EmbedderConfig(str(DATA / "plain"), dimensions=n)).embed(TEXTS) for n in (None, 5))
     expected = whole[:, :5] / np.linalg.norm(whole[:, :5], axis=1, keepdims=True)

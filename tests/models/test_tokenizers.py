@@ -51,6 +51,14 @@ def test_ids_equal_those_of_transformers(name, tokenizer):
     assert all(ids.dtype == np.int32 for ids in found) and not truncated.any()
 
 
+def test_the_unknown_token_is_the_one_that_stands_for_what_the_vocabulary_lacks(name, tokenizer):
+    """Byte-level BPE can tell every text."""
+    (found,), _ = tokenizer.tokenize(["\u0e09"], max_tokens=100, special=False)
+    assert (tokenizer.unknown in found.tolist()) == (KINDS[name] is not tokenizer_json)
+    (plain,), _ = tokenizer.tokenize(["the"], max_tokens=100, special=False)
+    assert tokenizer.unknown not in plain.tolist()
+
+
 def test_counts_leave_out_special_tokens(name, tokenizer):
     special = len(tokenizer.before) + len(tokenizer.after)
     expected = [len(ids) - special for ids in GOLDEN["ids"][name]]

@@ -34,6 +34,7 @@ def embedded(tmp_path_factory) -> tuple[Path, dict]:
         # Equal texts stay equal up to case; the model's vocabulary is small.
         words = random.Random(" ".join(row["text"].casefold().split())).choices(WORDS, k=20)
         row["text"] = " ".join(words).upper() if row["text"].isupper() else " ".join(words)
+    rows[-1]["text"] = "\u0e09\u0e31\u0e19 \u0e01\u0e34\u0e19"
     source = Path(write_jsonl(folder / "in", rows))
     with open(source / "shard-1.jsonl", "a") as file:
         file.write("\n".join(BAD) + "\n")

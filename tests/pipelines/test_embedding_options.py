@@ -114,19 +114,38 @@ def test_runs_without_such_documents_have_no_such_step(source, tmp_path):
     documents = artifact(tmp_path / "run", "documents")
     tokens = np.concatenate([documents.read(p["unit"])["tokens"].to_numpy() for p in documents.manifest["parts"]])
     assert found["tokens_cut"] == int(np.maximum(tokens.astype(int) - 22, 0).sum()) > 100
-    assert embedding_lines(found)[0].startswith("10 of 90 embedded documents were truncated: the model did not see")
+    described = f"Embedded by {DATA / 'bert'} (bert): 32 dimensions, mean pooling, 24 tokens at most, float32."
+    assert embedding_lines(found)[0] == described and found["unknown"] == 0
+    cut = embedding_lines(found)[1]
+    assert cut.startswith("10 of 90 embedded documents were truncated: the model did not see")
+    assert cut.endswith("(--max-tokens, --long-documents).")
+    assert embedding_lines(found | {"max_tokens_wanted": 999})[1].endswith(
+        "(it takes no more than 24: --long-documents)."
+    )
 
 
 def test_long_documents_can_be_embedded_whole(source, tmp_path):
     report = run(source, str(DATA / "bert"), tmp_path / "run", long_documents="chunk-mean", tokens="none")
     found = report["embedding"]
     assert found["truncated"] == 0 and found["chunked"] == 10 and found["windows"] >= 30
-    assert "10 of 90 embedded documents were long" in embedding_lines(found)[0]
+    assert "10 of 90 embedded documents were long" in embedding_lines(found)[1]
+
+
+def test_documents_that_the_model_cannot_read_are_said(tmp_path):
+    rows = [{"id": f"t{n}", "text": "\u0e09\u0e31\u0e19 " * n} for n in range(1, 6)]
+    rows += [{"id": f"d{n}", "text": " ".join(WORDS[n:])} for n in range(10)]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report = run(str(tmp_path / "in.jsonl"), str(DATA / "bert"), tmp_path / "run", clusters="1")
+    assert report["embedding"]["unknown"] == 5
+    assert any(
+        line.startswith("Warning: of 5 of 15 embedded documents") for line in embedding_lines(report["embedding"])
+    )
 
 
 def test_mixed_precision_is_said():
-    found = {"truncated": 0, "chunked": 0, "embedded": 5, "dtypes": {"float32": 1, "bfloat16": 2}}
-    assert embedding_lines(found) == [
+    how = {"family": "bert", "dimension": 8, "pooling": [], "max_tokens": 24}
+    found = {"model": "m", "how": how, "truncated": 0, "chunked": 0, "unknown": 0, "embedded": 5}
+    assert embedding_lines(found | {"dtypes": {"float32": 1, "bfloat16": 2}})[1:] == [
         "Warning: vectors of several precisions (bfloat16 in 2 units, float32 in 1 units): --dtype names one."
     ]
     assert embedding_lines(None) == []
