@@ -13,6 +13,7 @@ from sluice.transforms import storage
 from sluice.transforms.artifacts import find_manifest
 
 PART = re.compile(r"part-(\d+)-([0-9a-f]{10})\.parquet")
+WINDOWS = re.compile(r"windows-(\d+)-([0-9a-f]{10})/.*")
 BIN = re.compile(r"bins/bin-(\d+)-([0-9a-f]{10})\.npy")
 FINISHED, RUNNING, NOTHING, OLD = "finished", "under way", "not started", "of other settings"
 
@@ -27,13 +28,16 @@ class File:
 
 @dataclass
 class Folder:
-    """What a stage's folder holds: for each key, when the part of each unit appeared, and the result of each bin."""
+    """What a stage's folder holds: for each key, when the part of each unit appeared, and the result of each bin; the
+    units of which a part of the work is there.
+    """
 
     bytes: int = 0
     changed: float | None = None
     manifest: bool = False
     parts: dict[str, dict[int, float | None]] = field(default_factory=dict)
     bins: dict[str, dict[int, float | None]] = field(default_factory=dict)
+    begun: dict[str, set[int]] = field(default_factory=dict)
 
 
 def files_of(url: str) -> dict[str, File]:
@@ -62,6 +66,8 @@ def _folder_of(folder: str, files: dict[str, File]) -> Folder:
             found.manifest |= below == "manifest.json"
             if part := PART.fullmatch(below):
                 found.parts.setdefault(part[2], {})[int(part[1])] = file.changed
+            elif begun := WINDOWS.fullmatch(below):
+                found.begun.setdefault(begun[2], set()).add(int(begun[1]))
             elif scored := BIN.fullmatch(below):
                 found.bins.setdefault(scored[2], {})[int(scored[1])] = file.changed
     return found
@@ -93,7 +99,7 @@ class Look:
         on_disk = _folder_of(folder, self.files)
         manifest = find_manifest(storage.join(self.run.url, folder))
         # Parts of another key than the manifest's are newer: a finished stage drops those of older ones.
-        keys = {*on_disk.parts, *on_disk.bins} - ({manifest["key"][:10]} if manifest else set())
+        keys = {*on_disk.parts, *on_disk.bins, *on_disk.begun} - ({manifest["key"][:10]} if manifest else set())
         stage: dict[str, Any] = {"stage": name, "bytes": on_disk.bytes, "changed": shown_time(on_disk.changed)}
         if manifest is not None and not keys:
             done = len(manifest["parts"])
@@ -105,6 +111,8 @@ class Look:
         stage |= {"state": state, "units": self.units_of(name), "units_done": len(parts), "rows": None, "totals": {}}
         if manifest is None and on_disk.manifest:
             stage["problem"] = "its manifest.json cannot be read; the stage is done again from its parts"
+        if begun := sorted(on_disk.begun.get(key, set()) - parts.keys()):
+            stage["units_begun"] = begun
         if state == RUNNING:
             stage |= self._progress(name, parts, bins)
         return stage

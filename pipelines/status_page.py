@@ -48,6 +48,10 @@ def _remarks(found: dict[str, Any]) -> Iterator[str]:
     for stage in found["stages"]:
         if "problem" in stage:
             yield f"{stage['stage']}: {stage['problem']}"
+        if "units_begun" in stage:
+            begun = stage["units_begun"]
+            named = f"unit {begun[0]}" if len(begun) == 1 else f"{len(begun)} units"
+            yield f"{stage['stage']}: of {named} a part is done, and kept"
         if stage["state"] == RUNNING and stage.get("share") is not None:
             yield _pace_line(stage)
     launch = found["launch"]

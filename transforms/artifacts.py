@@ -23,7 +23,8 @@ from sluice.transforms import committing, counters, storage
 MANIFEST = "manifest.json"
 FIELDS = {"key", "digest", "config", "rows", "totals", "parts"}
 STATS = b"sluice.stats"
-PART_KEY = re.compile(r"^/?(?:bins/)?[a-z]+(?:-\d+)?-([0-9a-f]{10})[./]")
+# A part, a file of a bin, or the folder of what is done of a unit: their names carry ten digits of the key.
+PART = re.compile(r"^(?:bins/)?[a-z]+(?:-\d+)?-([0-9a-f]{10})(?:/|\..*)")
 
 
 class ArtifactError(RuntimeError):
@@ -226,10 +227,10 @@ def commit(
 
 def drop_other_keys(url: str, key: str) -> None:
     """Delete the parts in a folder whose name carries another key; files that are no parts are left alone."""
-    for name in storage.find(url, depth=2):
-        found = PART_KEY.search(name)
-        if found and found[1] != key[:10]:
-            storage.delete(storage.join(url, name))
+    old = {found[0] for name in storage.find(url, depth=2) if (found := PART.search(name)) and found[1] != key[:10]}
+    for name in old:
+        remove = storage.delete_folder if name.endswith("/") else storage.delete
+        remove(storage.join(url, name))
 
 
 def merge_stats(many: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class WriteEmbeddings(WriteUnit):
             )
         self._embedder = load(self.config) if self.config else None
 
-    def write(self, unit: Unit) -> None:
+    def write(self, unit: Unit) -> int | None:
         stats: dict[str, Any] = {"records": 0, "embedded": 0, "reused": 0, "documents": 0, "reasons": {}}
         unfinished = Unfinished(self.target, unit.id)
         tables = self._tables(unit, unfinished, stats)
@@ -94,6 +94,7 @@ class WriteEmbeddings(WriteUnit):
             stats["dtypes"] = {self._embedder.dtype: 1}
         self.target.write(unit.id, all_tables(), schema, stats)
         unfinished.drop()
+        return sum(len(table) for table, _ in unfinished.windows)
 
     def _tables(self, unit: Unit, unfinished: Unfinished, total: dict[str, Any]) -> Iterator[pa.Table]:
         """The part's windows; what they count is in `total` after each."""

@@ -64,8 +64,11 @@ class WriteUnit(beam.DoFn):
     def stage(self) -> str:
         return stage_of(self.target.url)
 
-    def write(self, unit: Unit) -> None:
-        """Write the unit's part (and any further files, before it) into self.target."""
+    def write(self, unit: Unit) -> int | None:
+        """Write the unit's part (and any further files, before it) into self.target.
+
+        Returns how many of its rows an earlier try had done, None for none.
+        """
         raise TypeError(f"{type(self).__name__} must define write")
 
     def existing(self, unit: Unit) -> Part | None:
@@ -83,17 +86,16 @@ class WriteUnit(beam.DoFn):
     def process(self, unit: Unit) -> Iterator[Part]:
         started = time.monotonic()
         found = self.existing(unit)
-        if found is None:
-            self.write(unit)
+        had = self.write(unit) if found is None else None
         for part in self.parts(unit):
             yield part
             if part.folder == self.target.url:
                 if found is not None:
                     progress.add(self.stage, self.rows_of(part))
-                report(part, self.rows_of(part), found=found is not None, seconds=time.monotonic() - started)
+                report(part, self.rows_of(part), found=found is not None, seconds=time.monotonic() - started, had=had)
 
 
-def report(part: Part, rows: int, *, found: bool, seconds: float) -> None:
+def report(part: Part, rows: int, *, found: bool, seconds: float, had: int | None = None) -> None:
     """Count a part that a job wrote, or found there from an earlier try, and leave a line about it in the log."""
     if found:
         counters.add("units_found")
@@ -104,14 +106,20 @@ def report(part: Part, rows: int, *, found: bool, seconds: float) -> None:
         counters.add("bytes_written", part.bytes)
         counters.count_stats(part.stats)
         counters.observe("unit_milliseconds", seconds)
-    log.info("%s", unit_line(part, rows, found=found, seconds=seconds))
+    log.info("%s", unit_line(part, rows, found=found, seconds=seconds, had=had))
 
 
-def unit_line(part: Part, rows: int, *, found: bool, seconds: float) -> str:
-    """key=value: `stage=documents unit=3 rows=512 seconds=1.52 rows_per_second=337 part=written`."""
-    rate = "" if found else f" rows_per_second={rows / max(seconds, 1e-3):.0f}"
+def unit_line(part: Part, rows: int, *, found: bool, seconds: float, had: int | None = None) -> str:
+    """key=value: `stage=documents unit=3 rows=512 seconds=1.52 rows_per_second=337 part=written`.
+
+    rows_had: those that an earlier try had done; the others make up the rate.
+    """
+    rate = "" if found else f" rows_per_second={(rows - (had or 0)) / max(seconds, 1e-3):.0f}"
     state = "found" if found else "written"
-    return f"stage={stage_of(part.folder)} unit={part.unit} rows={rows} seconds={seconds:.2f}{rate} part={state}"
+    before = f" rows_had={had}" if had else ""
+    return (
+        f"stage={stage_of(part.folder)} unit={part.unit} rows={rows}{before} seconds={seconds:.2f}{rate} part={state}"
+    )
 
 
 def stage_of(url: str) -> str:

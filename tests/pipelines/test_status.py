@@ -58,6 +58,22 @@ def test_a_stage_under_way_says_how_far_it_is(copy_of):
     assert list(states(run).values()) == ["finished"] * 5 + ["under way"] + ["not started"] * 11
 
 
+def test_a_unit_that_was_stopped_half_way_is_work_under_way(copy_of):
+    run = copy_of()
+    embeddings = artifact(run, "embeddings")
+    for part in embeddings.manifest["parts"]:
+        folder = run / "embeddings" / f"windows-{part['unit']:05d}-{embeddings.key[:10]}"
+        folder.mkdir()
+        (run / "embeddings" / part["name"]).rename(folder / f"part-00000-{embeddings.key[:10]}.parquet")
+    (run / "embeddings/manifest.json").unlink()
+    (run / "report.json").unlink()
+    found = status(str(run))
+    stage = next(stage for stage in found["stages"] if stage["stage"] == "embeddings")
+    assert (stage["state"], stage["units_done"]) == ("under way", 0)
+    assert stage["units_begun"] == [part["unit"] for part in embeddings.manifest["parts"]]
+    assert f"embeddings: of {len(stage['units_begun'])} units a part is done, and kept" in shown(render(found))
+
+
 def test_bins_count_before_there_are_parts(copy_of):
     run = copy_of()
     folder = run / "steps/02-semdedup/scores"

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.models.default_model import default_model_dir
@@ -13,9 +14,10 @@ from sluice.models.embedder_config import Counters
 from sluice.pipelines.curate import prepare
 from sluice.pipelines.options import build_recipe
 from sluice.pipelines.runner import run_stage
-from sluice.transforms import progress, unfinished, validation
+from sluice.transforms import artifacts, progress, unfinished, validation
+from sluice.transforms.artifacts import Part
 from sluice.transforms.embeddings import WriteEmbeddings
-from sluice.transforms.stages import read_units
+from sluice.transforms.stages import read_units, unit_line
 from tests.pipelines.corpora import make_rows, write_jsonl
 
 WINDOWS = 3
@@ -108,11 +110,13 @@ def test_a_unit_goes_on_with_the_window_that_it_was_stopped_at(stage, monkeypatc
             with pytest.raises(KeyboardInterrupt):
                 write.write(unit)
         else:
-            write.write(unit)
+            had = write.write(unit)
+            assert had == sum(had_before)
             assert progress.done(write.stage) == 30
         return write._embedder
 
     part = Path(stage.embeddings.path(unit.id))
+    had_before: list[int] = []
     tried(WINDOWS)
     whole, described = part.read_bytes(), stage.embeddings.describe(unit.id)
     assert described.stats["tokens"] > 0 and described.stats["embedded"] <= 30
@@ -120,7 +124,9 @@ def test_a_unit_goes_on_with_the_window_that_it_was_stopped_at(stage, monkeypatc
     tried(1)
     assert not part.exists() and len(list(part.parent.glob("windows-00000-*/part-*"))) == 1
     tried(1)
-    assert len(list(part.parent.glob("windows-00000-*/part-*"))) == 2
+    left = sorted(part.parent.glob("windows-00000-*/part-*"))
+    assert len(left) == 2
+    had_before += [len(pq.read_table(path, partitioning=None)) for path in left]
     assert tried(WINDOWS).computed == 1
     assert part.read_bytes() == whole and stage.embeddings.describe(unit.id) == described
     assert list(part.parent.iterdir()) == [part]
@@ -138,3 +144,27 @@ def test_windows_that_take_no_time_leave_no_files(stage):
 def test_a_worker_without_the_accelerator_that_was_asked_for_says_so(stage):
     with pytest.raises(ValueError, match="an accelerator was asked for and JAX finds none"):
         writer(stage, accelerator=True).setup()
+
+
+def test_what_other_settings_left_half_done_goes_with_their_parts(tmp_path):
+    key, other = "0123456789abcdef", "fedcba9876543210"
+    names = [
+        f"part-00000-{key[:10]}.parquet",
+        f"windows-00001-{key[:10]}/part-00000-{key[:10]}.parquet",
+        f"bins/bin-00000-{key[:10]}.npy",
+        "notes.txt",
+    ]
+    for name in [*names, *(name.replace(key[:10], other[:10]) for name in names)]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    artifacts.drop_other_keys(str(tmp_path), key)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {*names, "bins", f"windows-00001-{key[:10]}"}
+
+
+def test_the_rate_of_a_unit_that_was_gone_on_with_is_of_the_rest():
+    part = Part("run/embeddings", 3, "part", 100, 1, 1, {})
+    assert unit_line(part, 100, found=False, seconds=2.0, had=80) == (
+        "stage=embeddings unit=3 rows=100 rows_had=80 seconds=2.00 rows_per_second=10 part=written"
+    )
+    assert "rows_had" not in unit_line(part, 100, found=False, seconds=2.0, had=0)
