@@ -2,6 +2,7 @@
 
     sluice compare-embedders --input corpus
     sluice compare-embedders --input corpus --model MODEL --variant "layers=1-8 dtype=bfloat16" --variant max_tokens=64
+    sluice compare-embedders --input corpus --variant model=TABLE --variant "model=intfloat/e5-small prompt='passage: '"
 
 A sample of the corpus is embedded by the whole model in float32, then by each variant. Three numbers say how near a
 variant is: the share of every document's 10 nearest neighbours that are the same, and the shares of what semdedup and
@@ -10,20 +11,20 @@ that k-means began elsewhere: what differs there is not the embedder's doing.
 """
 
 import argparse
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from sluice.models import embedder_comparison as comparison
 from sluice.models import layer_subset
 from sluice.models.embedder_config import DTYPES, EmbedderConfig
+from sluice.pipelines.compare_page import named, render
+from sluice.pipelines.doing import doing
 from sluice.pipelines.presets import DEDUP_SHARE
 from sluice.pipelines.printing import emit
 from sluice.pipelines.text_sample import LEAST, take_texts
@@ -32,7 +33,7 @@ MOST = 20_000
 TURNS, TIMED, ANGLES, NEIGHBOURS, SHORTEST = 3, 256, 64, 10, 16
 NUMBERS = ("max_tokens", "dimensions")
 OF_WHOLE = ("prompt", "prompt_name", "convention", "long_documents")
-VARIED = (*NUMBERS, "dtype", "layers", "long_documents", "pooling")
+VARIED = ("model", *NUMBERS, "dtype", "layers", "pooling", *OF_WHOLE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant",
         action="append",
         metavar="OPTIONS",
-        help=f"name=value with blanks between, of {', '.join(VARIED)}; may be repeated; default: a few of each",
+        help=f"name=value with blanks between, of {', '.join(VARIED)}; may be repeated; another model takes only "
+        "--max-tokens of the whole one's options (default: a few of each but models)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     from sluice.models.default_model import default_model_dir
-    from sluice.models.descriptions import default_cache
+    from sluice.models.descriptions import check_model, default_cache
 
     if not LEAST <= args.documents <= MOST:
         raise ValueError(f"--documents is from {LEAST} to {MOST}, not {args.documents}")
@@ -67,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     variants = None if args.variant is None else [parse_variant(text) for text in args.variant]
     given = {name: getattr(args, name) for name in OF_WHOLE if getattr(args, name) is not None}
     whole = EmbedderConfig(args.model or default_model_dir(), args.max_tokens, cache=default_cache(), **given)
+    for one in variants or ():
+        if "model" in one:
+            check_model(one["model"])
     texts, pieces, units = take_texts(args.input, args.format, args.text, args.documents)
     found = compare(texts, whole, keep=keep, variants=variants, drop=args.drop)
     found |= {"pieces": pieces, "pieces_of": units}
@@ -85,9 +90,16 @@ def _share(text: str) -> Decimal:
 
 
 def parse_variant(text: str) -> dict[str, Any]:
-    """ "layers=1-8 dtype=bfloat16" -> fields of an EmbedderConfig. Raises ValueError naming what it cannot read."""
+    """ "layers=1-8 prompt='passage: '" -> fields of an EmbedderConfig, values as a shell reads them.
+
+    Raises ValueError naming what it cannot read.
+    """
     options: dict[str, Any] = {}
-    for part in text.split():
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"--variant {text!r}: {error}") from None
+    for part in parts:
         name, equals, value = part.partition("=")
         name = name.replace("-", "_")
         if not equals or name not in VARIED:
@@ -116,12 +128,14 @@ def compare(
     from sluice.models.embedder import load
 
     embedder = load(whole)
-    vectors, valid = embedder.try_embed(texts)
-    rate = _rate(embedder, texts)
+    with doing(f"{len(texts):,} documents by {whole.model}"):
+        vectors, valid = embedder.try_embed(texts)
+        rate = _rate(embedder, texts)
     measured = {whole: (vectors, valid, 1.0)}
     if valid.sum() < LEAST:
         raise ValueError(f"the model has vectors for {int(valid.sum())} of {len(texts)} texts; {LEAST} are needed")
-    blocks = list(_blocks(embedder, texts[:ANGLES], drop))
+    with doing("which layers change least"):
+        blocks = list(_blocks(embedder, texts[:ANGLES], drop))
     planned = [
         *(variants if variants is not None else _usual(whole, embedder)),
         *({"layers": one["layers"]} for one in blocks),
@@ -132,7 +146,7 @@ def compare(
     again = comparison.select(vectors[valid], keep=keep, dedup=DEDUP_SHARE, order=order[::-1])
 
     def row(options: dict[str, Any]) -> dict[str, Any]:
-        config = replace(whole, **options)
+        config = variant_of(whole, options)
         # The mean of a long document's windows is of vectors that were cut before.
         base = replace(config, dimensions=None) if config.long_documents == "truncate" else config
         if base not in measured:
@@ -154,14 +168,16 @@ def compare(
         }
 
     rows = []
-    for options in planned:
+    for number, options in enumerate(planned, 1):
         try:
-            rows.append({"options": options, **row(options), "problem": None})
+            with doing(f"variant {number} of {len(planned)}: {named(options)}"):
+                rows.append({"options": options, **row(options), "problem": None})
         except ValueError as error:
             rows.append({"options": options, "problem": str(error)})
     return {
         "model": whole.model,
         "documents": int(valid.sum()),
+        "neighbours": NEIGHBOURS,
         "keep": float(keep),
         "semdedup_keep": float(max(keep, DEDUP_SHARE)),
         "whole": {"max_tokens": whole.max_tokens, "dimension": vectors.shape[1], "documents_per_second": rate},
@@ -170,6 +186,13 @@ def compare(
         "variants": rows,
         "timed": min(TIMED, len(texts)),
     }
+
+
+def variant_of(whole: EmbedderConfig, options: Mapping[str, Any]) -> EmbedderConfig:
+    """What a variant loads. Another model has the whole one's max_tokens, and no other option of it."""
+    if "model" in options:
+        whole = EmbedderConfig(options["model"], whole.max_tokens, cache=whole.cache)
+    return replace(whole, **options)
 
 
 def _agreements(one: comparison.Selection, other: comparison.Selection) -> dict[str, float]:
@@ -238,50 +261,3 @@ def _blocks(embedder: Any, texts: Sequence[str], drop: Sequence[int] | None) -> 
             "angle": float(angles[first, first + count]),
             "layers": layer_subset.shown_layers(kept),
         }
-
-
-# A page ---------------------------------------------------------------------------------------------------------
-
-
-def render(found: dict[str, Any]) -> RenderableType:
-    """The table and how to read it."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for name in ("dimensions", "documents/s", "speed", f"overlap@{NEIGHBOURS}", "semdedup", "kept"):
-        table.add_column(name, justify="right")
-    whole = found["whole"]
-    speed = f"{whole['documents_per_second']:,.0f}"
-    table.add_row(f"whole, {whole['max_tokens']} tokens", str(whole["dimension"]), speed, "1.00x", "", "", "")
-    table.add_row("other start", "", "", "", "", *_shares(found["other_start"]))
-    for row in found["variants"]:
-        name = " ".join(f"{key}={value}" for key, value in row["options"].items())
-        if row["problem"] is not None:
-            table.add_row(name, *[""] * 6)
-            continue
-        numbers = f"{row['documents_per_second']:,.0f}", f"{row['speed']:.2f}x", f"{row['overlap']:.3f}"
-        table.add_row(name, str(row["dimension"]), *numbers, *_shares(row))
-    lines = [
-        f"{found['documents']:,} documents from {found['pieces']} of {found['pieces_of']} pieces of the corpus, from "
-        f"their beginnings; speeds are of {found['timed']} of them, on this machine and as it was busy, tokenization "
-        "included, each beside the whole model's.\n",
-    ]
-    after = [
-        f"\nTwo random selections would agree in {found['semdedup_keep']:.2f} (semdedup) and {found['keep']:.2f} "
-        "(kept).",
-        "Documents are compared in a sample: in a whole corpus nearer neighbours exist, and agreement may be less.",
-    ]
-    for block in found["blocks"]:
-        after.append(
-            f"Dropping {block['drop']} of {block['of']} layers: {block['first']} to {block['last']} (mean angle "
-            f"{block['angle']:.3f} of a half turn), --layers {block['layers']}"
-        )
-    after += [
-        f"{' '.join(f'{key}={value}' for key, value in row['options'].items())}: {row['problem']}"
-        for row in found["variants"]
-        if row["problem"] is not None
-    ]
-    return Group(*map(Text, lines), table, *map(Text, after))
-
-
-def _shares(row: dict[str, float]) -> tuple[str, str]:
-    return f"{row['semdedup']:.3f}", f"{row['kept']:.3f}"

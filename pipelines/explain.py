@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Group, RenderableType
-from rich.rule import Rule
 from rich.text import Text
 
 from sluice.pipelines.finished import WINDOW, Address, Finished, plain
@@ -23,6 +22,7 @@ from sluice.transforms.decisions import KEPT
 from sluice.transforms.scores import NEVER
 
 CHARACTERS = 800
+RULE = 80  # columns
 # Chains are short; this only ends a walk through a run that is not what it should be.
 MOST_LINKS = 100
 MOST_CANDIDATES = 1000
@@ -236,8 +236,12 @@ def _score(value: float) -> str:
 
 def _page(title: str, document: dict[str, Any]) -> list[RenderableType]:
     if document["text"] is None:
-        return [Rule(Text(title), align="left"), cell(f"({document['problem'] or 'no text'})", style="dim")]
+        return [_rule(title), cell(f"({document['problem'] or 'no text'})", style="dim")]
     text = Text(printable(document["text"], lines=True))
     left = document["characters"] - len(document["text"])
     more = [Text(f"... {left:,} more characters (--full)", style="dim")] if left > 0 else []
-    return [Rule(Text(title), align="left"), text, *more]
+    return [_rule(title), text, *more]
+
+
+def _rule(title: str) -> Text:
+    return Text(f"{title} {'─' * max(RULE - len(title) - 1, 0)}")

@@ -29,6 +29,7 @@ from sluice.pipelines import (
 )
 from sluice.pipelines.exits import exit_code
 from sluice.pipelines.options import OPTIONS, add_options, build_recipe, check_beam_args
+from sluice.pipelines.printing import show
 
 EXAMPLES = {
     "curate": """\
@@ -127,7 +128,7 @@ def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     if args.prepare:
         return 0
     report, _ = run_all(run, beam_args)
-    _print(summary(report))
+    show(summary(report))
     return 0
 
 
@@ -142,12 +143,6 @@ def _stage(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     else:
         run_stages(run, beam_args, only=args.stage)
     return 0
-
-
-def _print(renderable: object) -> None:
-    from rich.console import Console
-
-    Console(soft_wrap=not sys.stdout.isatty()).print(renderable)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.models.cluster_forecast import MOST, Skew, measure_skew
 from sluice.pipelines import plan_measure
+from sluice.pipelines.doing import doing
 from sluice.pipelines.plan_embed import Embedded, Given, embed_texts, read_vectors, weight_bytes
 from sluice.pipelines.plan_machine import Speed
 from sluice.pipelines.plan_rates import Rates
@@ -31,19 +32,25 @@ def find_facts(run: Run, units: Sequence[Unit], *, records: int, constants: dict
     """Read about `records` documents from all over the units. Raises ValueError where none can be used."""
     recipe = run.recipe
     with tempfile.TemporaryDirectory(prefix="sluice-plan-") as folder:
-        sample = copy_sample(units, folder, seed=recipe.seed, records=records)
+        with doing(f"a sample of {len(units):,} units"):
+            sample = copy_sample(units, folder, seed=recipe.seed, records=records)
         work = f"{folder}/run"
-        counted, documents = plan_measure.read_documents(
-            run, sample, work, total_bytes=corpus_bytes(units), texts=records
-        )
+        with doing("reading the sample"):
+            counted, documents = plan_measure.read_documents(
+                run, sample, work, total_bytes=corpus_bytes(units), texts=records
+            )
         vectors: Embedded | Given | None = None
         if recipe.needs_vectors and recipe.input.vector is not None:
-            vectors = read_vectors(run, sample, work, documents, most=MOST)
+            with doing("reading vectors"):
+                vectors = read_vectors(run, sample, work, documents, most=MOST)
         elif recipe.needs_vectors:
-            vectors = embed_texts(run, counted.texts)
-        alive = survivors(recipe, counted, everything=sample.everything)
+            with doing("embedding some of the sample"):
+                vectors = embed_texts(run, counted.texts)
+        with doing("what each step leaves"):
+            alive = survivors(recipe, counted, everything=sample.everything)
         share = min(alive[-1].after.likely / max(counted.documents.likely, 1.0), 1.0)
-        exported = plan_measure.export_sample(run, sample, work, documents, share=share)
+        with doing("copying documents out"):
+            exported = plan_measure.export_sample(run, sample, work, documents, share=share)
     dimension = USUAL_DIMENSION if vectors is None else vectors.dimension
     steps = [(name, step) for name, step in named_steps(recipe.steps) if not name.endswith("-embedded")]
     return Facts(

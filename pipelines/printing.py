@@ -1,6 +1,7 @@
 """Results on a terminal: texts made harmless and short, and one way to print them or give them as JSON."""
 
 import json
+import os
 import sys
 import unicodedata
 from typing import Any
@@ -10,6 +11,8 @@ from rich.text import Text
 
 # Control, format (bidirectional overrides among them), surrogate, private use, unassigned; line separators.
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+WIDEST = 10_000  # columns of a page that is no terminal's
 
 
 def printable(value: Any, limit: int | None = None, *, lines: bool = False) -> str:
@@ -77,4 +80,10 @@ def emit(result: dict[str, Any], page: RenderableType, *, as_json: bool) -> None
     if as_json:
         print(json.dumps(result, indent=1, allow_nan=False))
     else:
-        Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(page)
+        show(page)
+
+
+def show(page: RenderableType) -> None:
+    """Print a page; where it goes into a file or another program, nothing in it is shortened or broken into lines."""
+    terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(soft_wrap=not terminal, width=None if terminal else WIDEST, highlight=False).print(page)

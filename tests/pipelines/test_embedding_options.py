@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sluice.models import embedder_comparison as comparison
+from sluice.models.embedder_config import EmbedderConfig
 from sluice.pipelines import compare_embedders
 from sluice.pipelines.curate import curate
 from sluice.pipelines.embedding_notes import embedding_lines
@@ -225,10 +226,30 @@ def test_a_comparison_has_a_row_for_every_variant_and_says_what_one_lacks(source
     assert "layers=9: layers '9': the model has 3" in text and f"--layers {block['layers']}" in text
 
 
+def test_another_model_and_a_token_table_can_be_compared(source, tmp_path, capsys, caplog, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Path(shutil.copytree(DATA / "static" / "plain", tmp_path / "a [red] table"))
+    variants = [f"model='{table}'", f"model={DATA / 'qwen3'} prompt=x max_tokens=16", "prompt='the '"]
+    options = [word for variant in variants for word in ("--variant", variant)]
+    base = ["compare-embedders", "--input", source, "--model", str(DATA / "bert"), "--max-tokens", "24"]
+    assert main([*base, "--documents", "60", "--drop", "1", *options, "--long-documents", "chunk-mean"]) == 0
+    assert "a [red] table" in capsys.readouterr().out and "variant 1 of 4: model=" in caplog.text
+    assert main([*base, "--documents", "60", "--drop", "1", *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["problem"] for row in found["variants"]] == [None] * 4
+    assert [row["dimension"] for row in found["variants"]] == [16, 48, 32, 32]
+    assert all(0 < row["overlap"] < 1 for row in found["variants"][:3])
+
+
+def test_another_model_takes_none_of_the_options_but_the_tokens():
+    whole = EmbedderConfig("m", 24, prompt="a ", cache="c", long_documents="chunk-mean", pooling="cls")
+    other = compare_embedders.variant_of(whole, {"model": "n", "dimensions": 8})
+    assert other == EmbedderConfig("n", 24, cache="c", dimensions=8)
+    assert compare_embedders.variant_of(whole, {"dimensions": 8}) == replace(whole, dimensions=8)
+
+
 def test_the_whole_model_agrees_with_itself(source):
     from decimal import Decimal
-
-    from sluice.models.embedder import EmbedderConfig
 
     texts, _, _ = compare_embedders.take_texts([source], None, "text", 60)
     found = compare_embedders.compare(
@@ -254,7 +275,7 @@ def test_the_whole_model_and_its_variants_are_as_the_run_will_have_them(source, 
 def test_dimensions_of_chunked_texts_are_cut_before_their_mean(source):
     from decimal import Decimal
 
-    from sluice.models.embedder import EmbedderConfig, load
+    from sluice.models.embedder import load
 
     texts, _, _ = compare_embedders.take_texts([source], None, "text", 60)
     texts = [f"{text} " * 9 for text in texts]
@@ -275,6 +296,8 @@ def test_dimensions_of_chunked_texts_are_cut_before_their_mean(source):
         (["--keep", "x"], "--keep is a share"),
         (["--variant", "speed=9"], "'speed=9' is not one of"),
         (["--variant", "dimensions=few"], "dimensions must be a whole number"),
+        (["--variant", "prompt='a"], "No closing quotation"),
+        (["--variant", "model=/nowhere/at/all"], "/nowhere/at/all"),
         (["--text", "body"], "0 texts were found in field 'body'"),
     ],
 )
