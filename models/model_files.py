@@ -16,21 +16,32 @@ from pathlib import Path
 
 log = logging.getLogger("sluice")
 HUB_NAME = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
+HUB = "hf://"
 SMALL = (".json", ".txt", ".model")
 WEIGHTS = (".safetensors", ".msgpack")  # the first kind that is there
 
 
 def local_directory(model: str) -> str:
-    """The local directory of a model: a directory, a URL such as gs://bucket/model, or organisation/name[@revision].
+    """The local directory of a model: a directory, a URL such as gs://bucket/model, or organisation/name[@revision]
+    on the hub, with or without hf:// in front.
 
     Raises FileNotFoundError where there is none, or it cannot be fetched, saying why.
     """
+    if model.startswith(HUB) and (found := HUB_NAME.fullmatch(model.removeprefix(HUB))):
+        return _from_hub(found["name"], found["revision"])
     if "://" in model:
         return _copied(model)
     path = Path(model).expanduser()
     if path.is_dir():
         return str(path)
+    if path.is_file():
+        raise FileNotFoundError(f"{model} is a file: a model is named by its directory, with config.json and the rest")
     if found := HUB_NAME.fullmatch(model):
+        if path.parent.is_dir():
+            raise FileNotFoundError(
+                f"there is no {path.name} in the directory {path.parent}; if a name on the Hugging Face hub is meant, "
+                f"say hf://{model}"
+            )
         return _from_hub(found["name"], found["revision"])
     raise FileNotFoundError(f"{model} is neither a directory nor a name on the Hugging Face hub (organisation/name)")
 
@@ -50,7 +61,10 @@ def needed(names: list[str]) -> list[str]:
 @functools.lru_cache(maxsize=8)
 def _from_hub(name: str, revision: str | None) -> str:
     import huggingface_hub
+    from huggingface_hub.utils import logging as hub_logging
 
+    hub_logging.disable_propagation()  # it prints what it logs, and so would the handler of a command
+    shown = f"{name}@{revision}" if revision else name
     try:
         files = needed(huggingface_hub.HfApi().list_repo_files(name, revision=revision))
         return huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=files)
@@ -60,7 +74,7 @@ def _from_hub(name: str, revision: str | None) -> str:
             log.warning(
                 "%s could not be fetched from the Hugging Face hub (%s: %s): what an earlier download left in %s is "
                 "used; where another program fetched only some of its files, results differ",
-                name,
+                shown,
                 type(error).__name__,
                 error,
                 found,
@@ -68,7 +82,7 @@ def _from_hub(name: str, revision: str | None) -> str:
             return found
         except (OSError, ValueError):  # nothing of it was fetched before
             raise FileNotFoundError(
-                f"{name} is no directory here and could not be fetched from the Hugging Face hub "
+                f"{shown} is no directory here and could not be fetched from the Hugging Face hub "
                 f"({type(error).__name__}: {error}): download it elsewhere and name its directory"
             ) from error
 

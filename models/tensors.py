@@ -13,6 +13,7 @@ import numpy as np
 SAFETENSORS = "model.safetensors"
 FLAX = "flax_model.msgpack"
 INDEX = ".index.json"
+LFS = b"version https://git-lfs"
 # Flax stores a dense layer's kernel as (in, out), PyTorch its weight as (out, in)
 FLAX_NAMES = {"kernel": "weight", "embedding": "weight", "scale": "weight"}
 
@@ -86,6 +87,7 @@ def _open_safetensors(path: Path) -> dict[str, Tensor]:
         file = safe_open(path, framework="np")
         names = list(file.keys())
     except (SafetensorError, OSError) as error:
+        _check_pointer(path)
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
 
     def tensor(name: str) -> Tensor:
@@ -94,12 +96,19 @@ def _open_safetensors(path: Path) -> dict[str, Tensor]:
     return {name: tensor(name) for name in names}
 
 
+def _check_pointer(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(LFS)) == LFS:
+            raise ValueError(f"{path} is a pointer of Git LFS, not the weights: fetch them with `git lfs pull`")
+
+
 def _open_flax(path: Path) -> dict[str, Tensor]:
     from flax import serialization
 
     try:
         tree = serialization.msgpack_restore(path.read_bytes())
     except Exception as error:  # whatever a damaged file makes of msgpack and NumPy
+        _check_pointer(path)
         raise ValueError(f"{path} is not a Flax checkpoint: {error!r}") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path} holds {type(tree).__name__}, not named arrays")

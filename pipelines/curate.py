@@ -66,7 +66,19 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
     listed = find_manifest(run.inventory.url)
     if listed is not None and listed["key"] != run.inventory.key:
         changed.append("changed since the last time: the input files, or how they are cut; everything is done again")
+    if "embedding.model" not in names and _other_weights(run):
+        changed.append("changed since the last time: the model's files; documents are embedded again")
     return run, changed
+
+
+def _other_weights(run: Run) -> bool:
+    """Whether the embeddings that are there come from other files of the model."""
+    if not run.recipe.needs_vectors or run.embedder is None:
+        return False
+    found = find_manifest(storage.join(run.url, "embeddings"))
+    before = {} if found is None else found["config"].get("embedder", {})
+    now = run.embedding_recipe["model_digest"]
+    return before.get("model_digest", now) != now
 
 
 def check(run: Run) -> None:

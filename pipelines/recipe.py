@@ -80,6 +80,8 @@ class Embedding(Strict):
     @classmethod
     def _absolute_model(cls, model: str | None) -> str | None:
         """A directory, which a name on the hub looks like too."""
+        if model == "":
+            raise ValueError("is empty: name a model, or leave the option out for the default")
         return os.path.abspath(model) if model and os.path.isdir(model) else model
 
     @model_validator(mode="after")

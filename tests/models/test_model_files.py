@@ -154,6 +154,25 @@ def test_without_the_network_a_snapshot_that_is_there_is_used_and_else_the_error
     assert f"no route): what an earlier download left in {tmp_path} is used" in caplog.text
 
 
+def test_a_misspelt_directory_and_a_file_are_not_looked_for_on_the_hub(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    def unreachable(self, name, *, revision):
+        raise ConnectionError(f"{name} at {revision}")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", unreachable)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "weights.bin").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"no bart in the directory models; .* say hf://models/bart$"):
+        local_directory("models/bart")
+    with pytest.raises(FileNotFoundError, match=r"weights\.bin is a file: a model is named by its directory"):
+        local_directory("models/weights.bin")
+    with pytest.raises(FileNotFoundError, match=r"models/bart@v1 is no directory .*models/bart at v1"):
+        local_directory("hf://models/bart@v1")
+
+
 @pytest.mark.parametrize("name", ["nowhere", "/no/such/directory", "./x", "a/b/c"])
 def test_what_is_neither_directory_nor_hub_name_is_refused(name):
     with pytest.raises(FileNotFoundError, match="neither a directory nor a name"):

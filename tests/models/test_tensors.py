@@ -109,6 +109,14 @@ def test_a_damaged_safetensors_file_is_named(copy, content):
         load(EmbedderConfig(str(copy)))
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "flax_model.msgpack"])
+def test_a_pointer_of_git_lfs_is_told(copy, name):
+    (copy / "model.safetensors").unlink()
+    (copy / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ValueError, match=rf"{name} is a pointer of Git LFS.*git lfs pull"):
+        open_tensors(str(copy))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"\xc1", "not a Flax checkpoint"), (b"\x01", "holds int"), (b"\x81\xa1a\x01", "a is int, not an array")],
