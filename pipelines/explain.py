@@ -25,6 +25,7 @@ CHARACTERS = 800
 RULE = 80  # columns
 # Chains are short; this only ends a walk through a run that is not what it should be.
 MOST_LINKS = 100
+MOST_SHOWN = 3
 MOST_CANDIDATES = 1000
 
 
@@ -104,9 +105,29 @@ class Explanation:
             at = int(place[1]), int(place[2])
             if any(part["unit"] == at[0] for part in self.decisions.manifest["parts"]):
                 return [at]
+        if document and (bad := self._rejected_with(document)):
+            raise ValueError(
+                f"{self.run.url} has no document {printable(document, 200)}, but {bad}: give unit:row to see the record"
+            )
         close = sorted(near[:MOST_CANDIDATES], key=lambda name: _difference(name, document))[:3]
         hint = f"; near it are {', '.join(printable(name, 80) for name in close)}" if close else ""
         raise ValueError(f"{self.run.url} has no document {printable(document, 200)}{hint}")
+
+    def _rejected_with(self, document: str) -> str:
+        """Which rejected records have this in their first characters, and why they were; "" for none."""
+        found: list[tuple[int, dict[str, Any]]] = []
+        rejected = self.run.artifact("rejected")
+        alone = rf"(^|[^\w-]){re.escape(document)}($|[^\w-])"
+        for part in rejected.manifest["parts"]:
+            for batch in rejected.windows(part["unit"], ["row", "reason", "head"], WINDOW):
+                has = pc.fill_null(pc.match_substring_regex(batch.column("head"), alone), False)
+                found += [(part["unit"], row) for row in batch.filter(has).to_pylist()]
+                if len(found) > MOST_SHOWN:
+                    break
+        named = [f"{unit}:{row['row']} ({printable(row['reason'], 80)})" for unit, row in found[:MOST_SHOWN]]
+        if not named:
+            return ""
+        return f"it stands in rejected records: {', '.join(named)}{', ...' if len(found) > MOST_SHOWN else ''}"
 
     def _place(self, at: Address) -> int | None:
         """The position of a document in its unit's parts."""

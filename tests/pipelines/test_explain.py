@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,6 +96,18 @@ def test_a_rejected_record_has_its_reason(finished):
     assert found["fate"] == "rejected"
     assert found["head"].startswith("this is not JSON")
     assert "was rejected" in page(found)
+
+
+def test_the_id_of_a_rejected_record_leads_to_it(finished):
+    with pytest.raises(
+        ValueError, match=r"no document no text, but it stands in rejected records: (\d+:\d+) \("
+    ) as error:
+        explain(str(finished.url), "no text")
+    at = re.search(r"(\d+:\d+) \(", str(error.value))[1]
+    assert explain(str(finished.url), at)["head"].startswith('{"id": "no text"')
+    with pytest.raises(ValueError, match="no document no tex") as error:
+        explain(str(finished.url), "no tex")
+    assert "rejected" not in str(error.value)
 
 
 def test_a_row_that_no_record_has_is_refused(finished):
