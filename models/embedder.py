@@ -196,10 +196,6 @@ class Embedder:
         counters.without_vector += int((~valid).sum())
         return Embedded(vectors, valid)
 
-    def embed_ids(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """float32 [B, dimension] of token ids int32 [B, L], right padded, of which the first lengths [B] are valid."""
-        return self._program.vectors(ids, lengths)
-
     def hidden_states(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """float32 [B, L, D] before pooling; what stands at padded positions means nothing."""
         return self._program.hidden_states(ids, lengths)

@@ -78,10 +78,6 @@ class Program:
         """float32 [B, L, D] before pooling; what stands at padded positions means nothing."""
         return np.asarray(self._hidden(self._weights, ids, lengths))
 
-    def vectors(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """float32 [B, dimension] of unit length."""
-        return np.asarray(self._vectors(self._weights, ids, lengths))
-
     def angles(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """float32 [B, n + 1, n + 1]: see angles_between."""
         return np.asarray(self._angles(self._weights, ids, lengths))

@@ -166,17 +166,6 @@ class StaticEmbedder:
         self.counters.without_vector += int((~valid).sum())
         return Embedded(vectors, valid)
 
-    def embed_ids(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """float32 [B, dimension] of token ids int32 [B, L], right padded, of which the first lengths [B] are valid."""
-        valid = np.arange(ids.shape[1])[None, :] < lengths[:, None]
-        if self._tokenizer.unknown is not None:
-            valid &= ids != self._tokenizer.unknown
-        return self._average(ids[valid].astype(np.int32), np.cumsum(valid.sum(axis=1)))[0]
-
-    def hidden_states(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """float32 [B, L, dimension]: each token's row."""
-        return self._rows[ids]
-
     def layer_angles(self, texts: Sequence[str]) -> np.ndarray:
         """Raises ValueError: there are no layers."""
         raise ValueError(f"{self._model} is a token table: it has no layers")

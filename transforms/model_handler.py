@@ -4,7 +4,7 @@ vectors = texts | RunInference(EmbedderModelHandler(EmbedderConfig("/path/to/mod
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
@@ -12,12 +12,14 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 from sluice.models.embedder import EmbedderConfig, load
 from sluice.transforms import counters
 
+COUNTED = ("tokens", "truncated", "tokens_cut", "unknown", counters.WITHOUT_VECTOR)
+
 
 class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
     """str -> PredictionResult(text, float32 [dimension] of unit length, the model's name).
 
-    The inference is None for a text that the model computes no finite vector for; the counter `without_vector` of
-    sluice counts them. Larger batches waste less padding, above all on an accelerator, where a thousand texts are few:
+    The inference is None for a text that the model computes no finite vector for. Counters of sluice count these, texts
+    that were cut and texts that the vocabulary has little for (transforms/counters.py). Larger batches waste less padding, above all on an accelerator, where a thousand texts are few:
     what is batched together is sorted by length inside. Beam makes batches that take about ten seconds.
     RunInference passes no arguments to it: any `inference_args` are refused.
     """
@@ -34,8 +36,13 @@ class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
     def run_inference(
         self, batch: Sequence[str], model: Any, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
+        if wrong := next((type(text).__name__ for text in batch if not isinstance(text, str)), None):
+            raise TypeError(f"an embedder takes texts, not {wrong}")
+        before = asdict(model.counters)
         found, valid = model.try_embed(list(batch))
-        counters.add(counters.WITHOUT_VECTOR, int((~valid).sum()))
+        for name, now in asdict(model.counters).items():
+            if name in COUNTED:
+                counters.add(name, now - before[name])
         for text, vector, there in zip(batch, found, valid):
             yield PredictionResult(text, vector if there else None, self._config.model)
 

@@ -69,15 +69,6 @@ def test_a_vector_does_not_depend_on_the_batch_by_a_bit(embedder):
     np.testing.assert_array_equal(together, embedder.embed(TEXTS[::-1])[::-1])
 
 
-def test_ids_given_with_padding_give_the_vectors_of_their_texts(embedder):
-    ids = embedder.tokenize(TEXTS)
-    lengths = np.array([len(row) for row in ids])
-    padded = np.full((len(ids), lengths.max() + 3), 7, np.int32)
-    for row, i in zip(padded, ids):
-        row[: len(i)] = i
-    np.testing.assert_array_equal(embedder.embed_ids(padded, lengths), embedder.embed(TEXTS))
-
-
 def test_the_configuration_survives_pickling_and_the_recipe_is_json(embedder, directory):
     there = load(pickle.loads(pickle.dumps(EmbedderConfig(directory, max_tokens=4096))))  # noqa: S301 - a worker does
     np.testing.assert_array_equal(there.embed(TEXTS), embedder.embed(TEXTS))

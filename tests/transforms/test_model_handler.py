@@ -8,7 +8,8 @@ import pytest
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that
 
-from sluice.models.embedder import EmbedderConfig, load
+from sluice.models.embedder import Counters, EmbedderConfig, load
+from sluice.transforms import counters
 from sluice.transforms.model_handler import EmbedderModelHandler
 
 MODEL = str(Path(__file__).parents[1] / "data" / "bert")
@@ -29,8 +30,28 @@ def test_run_inference_gives_the_embedders_vectors():
         assert_that(found, check)
 
 
+def test_what_the_model_does_not_see_or_know_is_counted():
+    texts = [*TEXTS, "the fox " * 20, "\u0e09 \u0e01"]
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    _ = pipeline | beam.Create(texts) | RunInference(EmbedderModelHandler(EmbedderConfig(MODEL, 16)))
+    found = counters.query(pipeline.run())
+    embedder = load(EmbedderConfig(MODEL, 16))
+    embedder.embed(texts)
+    assert found == {
+        name: getattr(embedder.counters, name) for name in ("tokens", "truncated", "tokens_cut", "unknown")
+    }
+    assert found["truncated"] == found["unknown"] == 1
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(TypeError, match="an embedder takes texts, not NoneType"):
+        list(EmbedderModelHandler(EmbedderConfig(MODEL)).run_inference(["a", None], None))
+
+
 def test_a_text_without_a_vector_has_none():
     class Half:
+        counters = Counters()
+
         def try_embed(self, texts):
             return np.ones((len(texts), 2), np.float32), np.array([text != "bad" for text in texts])
 
