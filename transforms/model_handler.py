@@ -19,9 +19,10 @@ class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
     """str -> PredictionResult(text, float32 [dimension] of unit length, the model's name).
 
     The inference is None for a text that the model computes no finite vector for. Counters of sluice count these, texts
-    that were cut and texts that the vocabulary has little for (transforms/counters.py). Larger batches waste less padding, above all on an accelerator, where a thousand texts are few:
-    what is batched together is sorted by length inside. Beam makes batches that take about ten seconds.
-    RunInference passes no arguments to it: any `inference_args` are refused.
+    that were cut and texts that the vocabulary has little for (transforms/counters.py). Larger batches waste less
+    padding, above all on an accelerator, where a thousand texts are few: what is batched together is sorted by length
+    inside. Beam makes batches that take about ten seconds. RunInference passes no arguments to it: any `inference_args`
+    are refused.
     """
 
     def __init__(self, config: EmbedderConfig, *, min_batch_size: int = 32, max_batch_size: int = 8192) -> None:

@@ -37,9 +37,8 @@ def test_what_the_model_does_not_see_or_know_is_counted():
     found = counters.query(pipeline.run())
     embedder = load(EmbedderConfig(MODEL, 16))
     embedder.embed(texts)
-    assert found == {
-        name: getattr(embedder.counters, name) for name in ("tokens", "truncated", "tokens_cut", "unknown")
-    }
+    names = ("tokens", "truncated", "tokens_cut", "unknown")
+    assert found == {name: getattr(embedder.counters, name) for name in names}
     assert found["truncated"] == found["unknown"] == 1
 
 
