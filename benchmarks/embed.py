@@ -210,11 +210,9 @@ def main() -> None:
     import jax
     import measure
 
-    from sluice.models import device
     from sluice.models.default_model import default_model_dir
     from sluice.models.embedder import load
 
-    device.share_memory()
     if flags.device:
         jax.config.update("jax_platforms", flags.device)
     backend = jax.default_backend()

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -12,15 +13,23 @@ Item = TypeVar("Item")
 ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
-def share_memory() -> None:
-    """Set ENVIRONMENT where nothing else is set; of use before JAX or TensorFlow first touch an accelerator."""
+# What the drivers of GPUs put into /dev.
+GPUS = ("nvidia*", "dxg", "kfd")
+
+
+def set_environment() -> None:
+    """Set ENVIRONMENT where nothing else is set; of use before JAX or TensorFlow first touch an accelerator.
+
+    TensorFlow's start-up notes are no news to anybody, nor is, where there is no GPU, its error that it found none.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    gpu = any(next(Path("/dev").glob(pattern), None) for pattern in GPUS)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if gpu else "3")
 
 
 def on_cpu() -> bool:
     """Whether JAX has no accelerator here."""
-    share_memory()
     import jax
 
     return jax.default_backend() == "cpu"
@@ -35,7 +44,6 @@ def chosen_dtype(dtype: str) -> str:
 
 def shardings() -> tuple[int, Any, Any]:
     """(devices of this host, how to place weights, how to place a batch): every device has all weights and its rows."""
-    share_memory()
     import jax
     from jax.sharding import NamedSharding, PartitionSpec
 

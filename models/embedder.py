@@ -58,7 +58,6 @@ class Embedder:
     """
 
     def __init__(self, config: EmbedderConfig, *, weights: bool = True) -> None:
-        device.share_memory()
         if weights:
             config = replace(config, dtype=device.chosen_dtype(config.dtype))
         chain = read_chain(local_directory(config.model))

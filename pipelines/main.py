@@ -8,12 +8,8 @@
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-
-# Before TensorFlow is imported anywhere: its start-up notes are no news to anybody.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from sluice.pipelines import (
     clusters,

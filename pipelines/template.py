@@ -10,12 +10,8 @@ nothing. Without, it waits for the job, and starts none where the stage is finis
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any
-
-# Before TensorFlow is imported anywhere: its start-up notes are no news to anybody.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions, WorkerOptions
 

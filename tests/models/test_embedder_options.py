@@ -247,20 +247,30 @@ def test_no_more_is_started_than_may_be_ahead():
 def test_memory_is_shared_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
-    device.share_memory()
+    device.set_environment()
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
 
 
-def test_memory_is_shared_before_anybody_asks_for_the_devices():
+@pytest.mark.parametrize("first", ["sluice.models.tokenizers.wordpiece", "sluice.transforms.model_handler"])
+def test_memory_is_shared_before_anything_looks_for_devices(first):
     code = (
-        "import os, jax; from sluice.models import device\n"
-        "jax.default_backend = lambda: print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE']) or 'cpu'\n"
-        "device.on_cpu()"
+        "import builtins, os, sys\n"
+        "load = builtins.__import__\n"
+        "def watched(name, *given, **named):\n"
+        "    if name in ('jax', 'tensorflow') and name not in sys.modules:\n"
+        "        assert os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'false', name\n"
+        "        assert os.environ['TF_FORCE_GPU_ALLOW_GROWTH'] == 'true', name\n"
+        "    return load(name, *given, **named)\n"
+        "builtins.__import__ = watched\n"
+        f"import {first}\n"
+        "from sluice.models.tokenizers import chosen\n"
+        f"chosen.load({BERT!r}).count(['a fox'])\n"
+        "print('tensorflow' in sys.modules)"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("XLA_PYTHON")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XLA_PYTHON", "TF_"))}
     told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout == "false\n"
+    assert told.stdout == "True\n"
 
 
 def test_weights_that_do_not_fit_are_refused_before_they_are_read(tmp_path):
