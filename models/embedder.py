@@ -168,12 +168,16 @@ class Embedder:
         counters = Counters()
         return Prepared(self._rows.rows(texts, counters, tokens=tokens), counters)
 
-    def compute(self, prepared: Prepared, *, done: Callable[[int], None] | None = None) -> Embedded:
-        """As try_embed, of texts that were prepared; they are counted now.
+    def compute(
+        self, prepared: Prepared, *, done: Callable[[int], None] | None = None, counters: Counters | None = None
+    ) -> Embedded:
+        """As try_embed, of texts that were prepared.
 
-        `done` hears of as many texts as have just been finished, all texts in all.
+        `done` hears of as many texts as have just been finished, all texts in all. They are counted in `counters`, or
+        else in the embedder's own, which several threads must not do at once.
         """
-        counters, (ids, owner, weights) = self.counters, prepared.rows
+        ids, owner, weights = prepared.rows
+        counters = self.counters if counters is None else counters
         counters.add(prepared.counters)
         texts = prepared.counters.documents
         lengths = np.array([len(row) for row in ids], np.int32)

@@ -50,11 +50,10 @@ def kept_layers(text: str | int, layers: int) -> list[int]:
 
 
 def shown_layers(kept: Sequence[int]) -> str:
-    """What parse_layers reads: layers counted from 0 -> "1-6,8,10-12"."""
+    """What parse_layers reads: layers counted from 0 -> "1-6,10-12"."""
     starts = [i for i in range(len(kept)) if i == 0 or kept[i] != kept[i - 1] + 1]
     stops = [*(start - 1 for start in starts[1:]), len(kept) - 1]
-    pairs = [(kept[start] + 1, kept[stop] + 1) for start, stop in zip(starts, stops)]
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)
+    return ",".join(f"{kept[start] + 1}-{kept[stop] + 1}" for start, stop in zip(starts, stops))
 
 
 def find_layers(weights: Mapping[str, Weight]) -> int:

@@ -27,7 +27,7 @@ def local_directory(model: str) -> str:
 
     Raises FileNotFoundError where there is none, or it cannot be fetched, saying why.
     """
-    if model.startswith(HUB) and (found := HUB_NAME.fullmatch(model.removeprefix(HUB))):
+    if model.startswith(HUB) and (found := HUB_NAME.fullmatch(model.removeprefix(HUB).rstrip("/"))):
         return _from_hub(found["name"], found["revision"])
     if "://" in model:
         return _copied(model)
@@ -37,13 +37,23 @@ def local_directory(model: str) -> str:
     if path.is_file():
         raise FileNotFoundError(f"{model} is a file: a model is named by its directory, with config.json and the rest")
     if found := HUB_NAME.fullmatch(model):
-        if path.parent.is_dir():
+        if _misspelt(path, found["name"], found["revision"]):
             raise FileNotFoundError(
-                f"there is no {path.name} in the directory {path.parent}; if a name on the Hugging Face hub is meant, "
-                f"say hf://{model}"
+                f"there is no {path.name} among the models in {path.parent}; if a name on the Hugging Face hub is "
+                f"meant, say {HUB}{model}"
             )
         return _from_hub(found["name"], found["revision"])
     raise FileNotFoundError(f"{model} is neither a directory nor a name on the Hugging Face hub (organisation/name)")
+
+
+def _misspelt(path: Path, name: str, revision: str | None) -> bool:
+    """Whether a directory is meant, not a name on the hub: others lie beside it, and no model came from there."""
+    import huggingface_hub
+
+    beside = path.parent.is_dir() and any((folder / "config.json").is_file() for folder in path.parent.iterdir())
+    return beside and not isinstance(
+        huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision), str
+    )
 
 
 def needed(names: list[str]) -> list[str]:
@@ -82,8 +92,8 @@ def _from_hub(name: str, revision: str | None) -> str:
             return found
         except (OSError, ValueError):  # nothing of it was fetched before
             raise FileNotFoundError(
-                f"{shown} is no directory here and could not be fetched from the Hugging Face hub "
-                f"({type(error).__name__}: {error}): download it elsewhere and name its directory"
+                f"{shown} could not be fetched from the Hugging Face hub ({type(error).__name__}: {error}), and is no "
+                "directory here: download it elsewhere and name its directory"
             ) from error
 
 

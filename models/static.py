@@ -133,9 +133,15 @@ class StaticEmbedder:
         """What `compute` takes: nothing is done ahead, because looking words up already takes all cores."""
         return Given(texts, tokens)
 
-    def compute(self, prepared: Given, *, done: Callable[[int], None] | None = None) -> Embedded:
-        """As try_embed, of texts that were prepared; `done` hears of as many as have just been finished."""
+    def compute(
+        self, prepared: Given, *, done: Callable[[int], None] | None = None, counters: Counters | None = None
+    ) -> Embedded:
+        """As try_embed, of texts that were prepared; `done` hears of as many as have just been finished.
+
+        They are counted in `counters`, or else in the embedder's own, which several threads must not do at once.
+        """
         texts, tokens = prepared
+        counters = self.counters if counters is None else counters
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         valid = np.zeros(len(texts), bool)
         found = np.zeros(len(texts), np.int64)
@@ -148,8 +154,8 @@ class StaticEmbedder:
                 done(stop - start)
             start = stop
         seen = np.minimum(found, self._max_tokens)
-        self.counters.tokens += int(known.sum())
-        self.counters.unknown += int((2 * known < seen).sum())
+        counters.tokens += int(known.sum())
+        counters.unknown += int((2 * known < seen).sum())
         unsure = np.fromiter(map(len, texts), np.int64, len(texts)) > self._most_characters
         if not isinstance(self._tokenizer, words.WordTokenizer):
             unsure |= found >= self._max_tokens
@@ -160,10 +166,10 @@ class StaticEmbedder:
                 else tokens[unsure]
             )
             found[unsure] = np.maximum(whole, seen[unsure])
-        self.counters.truncated += int((found > seen).sum())
-        self.counters.tokens_cut += int((found - seen).sum())
-        self.counters.documents += len(texts)
-        self.counters.without_vector += int((~valid).sum())
+        counters.truncated += int((found > seen).sum())
+        counters.tokens_cut += int((found - seen).sum())
+        counters.documents += len(texts)
+        counters.without_vector += int((~valid).sum())
         return Embedded(vectors, valid)
 
     def layer_angles(self, texts: Sequence[str]) -> np.ndarray:

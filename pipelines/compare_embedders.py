@@ -192,6 +192,8 @@ def variant_of(whole: EmbedderConfig, options: Mapping[str, Any]) -> EmbedderCon
     """What a variant loads. Another model has the whole one's max_tokens, and no other option of it."""
     if "model" in options:
         whole = EmbedderConfig(options["model"], whole.max_tokens, cache=whole.cache)
+    if options.keys() & {"prompt", "prompt_name"}:  # one takes the place of the other
+        whole = replace(whole, prompt=None, prompt_name=None)
     return replace(whole, **options)
 
 

@@ -5,6 +5,7 @@ sluice explain runs/first DOCUMENT        DOCUMENT is an id, or unit:row
 
 import argparse
 import difflib
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Group, RenderableType
+from rich.constrain import Constrain
+from rich.rule import Rule
 from rich.text import Text
 
 from sluice.pipelines.finished import WINDOW, Address, Finished, plain
@@ -105,29 +108,30 @@ class Explanation:
             at = int(place[1]), int(place[2])
             if any(part["unit"] == at[0] for part in self.decisions.manifest["parts"]):
                 return [at]
-        if document and (bad := self._rejected_with(document)):
-            raise ValueError(
-                f"{self.run.url} has no document {printable(document, 200)}, but {bad}: give unit:row to see the record"
-            )
         close = sorted(near[:MOST_CANDIDATES], key=lambda name: _difference(name, document))[:3]
         hint = f"; near it are {', '.join(printable(name, 80) for name in close)}" if close else ""
+        rejected = self._rejected_with(document)
+        hint += f"; rejected records have this id: {rejected} (unit:row shows one)" if rejected else ""
         raise ValueError(f"{self.run.url} has no document {printable(document, 200)}{hint}")
 
     def _rejected_with(self, document: str) -> str:
-        """Which rejected records have this in their first characters, and why they were; "" for none."""
-        found: list[tuple[int, dict[str, Any]]] = []
+        """Rejected records of JSON whose first characters have this as their id, and why they were; "" for none."""
+        field = self.run.recipe.input.id
+        if field is None:
+            return ""
+        written = {json.dumps(document)[1:-1], json.dumps(document, ensure_ascii=False)[1:-1]}
+        values = "|".join(re.escape(value) for value in sorted(written))
+        pattern = rf'"{re.escape(field.rpartition(".")[2])}"\s*:\s*("({values})"|{re.escape(document)}\s*[,}}])'
         rejected = self.run.artifact("rejected")
-        alone = rf"(^|[^\w-]){re.escape(document)}($|[^\w-])"
+        found: list[str] = []
         for part in rejected.manifest["parts"]:
             for batch in rejected.windows(part["unit"], ["row", "reason", "head"], WINDOW):
-                has = pc.fill_null(pc.match_substring_regex(batch.column("head"), alone), False)
-                found += [(part["unit"], row) for row in batch.filter(has).to_pylist()]
-                if len(found) > MOST_SHOWN:
-                    break
-        named = [f"{unit}:{row['row']} ({printable(row['reason'], 80)})" for unit, row in found[:MOST_SHOWN]]
-        if not named:
-            return ""
-        return f"it stands in rejected records: {', '.join(named)}{', ...' if len(found) > MOST_SHOWN else ''}"
+                same = pc.fill_null(pc.match_substring_regex(batch.column("head"), pattern), False)
+                for row in batch.filter(same).to_pylist():
+                    found.append(f"{part['unit']}:{row['row']} ({printable(row['reason'], 80)})")
+                    if len(found) == MOST_SHOWN:
+                        return ", ".join(found)
+        return ", ".join(found)
 
     def _place(self, at: Address) -> int | None:
         """The position of a document in its unit's parts."""
@@ -264,5 +268,5 @@ def _page(title: str, document: dict[str, Any]) -> list[RenderableType]:
     return [_rule(title), text, *more]
 
 
-def _rule(title: str) -> Text:
-    return Text(f"{title} {'─' * max(RULE - len(title) - 1, 0)}")
+def _rule(title: str) -> RenderableType:
+    return Constrain(Rule(Text(title), align="left"), RULE)

@@ -112,6 +112,8 @@ def build_recipe(*, recipe: str = "d4", inputs: Paths = (), **options: Any) -> R
     if unknown:
         raise ValueError(f"unknown option {unknown[0]}{_suggest(unknown[0], list(BY_NAME))}")
     given = {name: value for name, value in options.items() if value is not None}
+    if given.get("model") == "":
+        raise ValueError("--model is empty: name a model, or leave the option out for the default")
     if inputs:
         paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
         given["input"] = tuple(map(os.fspath, paths))

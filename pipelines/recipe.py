@@ -79,10 +79,8 @@ class Embedding(Strict):
     @field_validator("model")
     @classmethod
     def _absolute_model(cls, model: str | None) -> str | None:
-        """A directory, which a name on the hub looks like too."""
-        if model == "":
-            raise ValueError("is empty: name a model, or leave the option out for the default")
-        return os.path.abspath(model) if model and os.path.isdir(model) else model
+        """A directory, which a name on the hub looks like too; what is empty is the default."""
+        return os.path.abspath(model) if model and os.path.isdir(model) else model or None
 
     @model_validator(mode="after")
     def _describes_an_embedder(self) -> "Embedding":

@@ -29,7 +29,7 @@ class File:
 @dataclass
 class Folder:
     """What a stage's folder holds: for each key, when the part of each unit appeared, and the result of each bin; the
-    units of which a part of the work is there.
+    units of which a part of the work is there, and when that was last added to.
     """
 
     bytes: int = 0
@@ -38,6 +38,7 @@ class Folder:
     parts: dict[str, dict[int, float | None]] = field(default_factory=dict)
     bins: dict[str, dict[int, float | None]] = field(default_factory=dict)
     begun: dict[str, set[int]] = field(default_factory=dict)
+    newest: dict[str, float] = field(default_factory=dict)
 
 
 def files_of(url: str) -> dict[str, File]:
@@ -68,6 +69,7 @@ def _folder_of(folder: str, files: dict[str, File]) -> Folder:
                 found.parts.setdefault(part[2], {})[int(part[1])] = file.changed
             elif begun := WINDOWS.fullmatch(below):
                 found.begun.setdefault(begun[2], set()).add(int(begun[1]))
+                found.newest[begun[2]] = max(found.newest.get(begun[2], 0.0), file.changed or 0.0)
             elif scored := BIN.fullmatch(below):
                 found.bins.setdefault(scored[2], {})[int(scored[1])] = file.changed
     return found
@@ -105,7 +107,9 @@ class Look:
             done = len(manifest["parts"])
             finished = {"state": FINISHED, "units": done, "units_done": done}
             return stage | finished | {"rows": manifest["rows"], "totals": manifest["totals"]}
-        key = max(keys, key=lambda key: len(on_disk.parts.get(key, {})), default="")
+        key = max(
+            keys, key=lambda key: (len(on_disk.parts.get(key, {})), on_disk.newest.get(key, 0.0), key), default=""
+        )
         parts, bins = on_disk.parts.get(key, {}), on_disk.bins.get(key, {})
         state = RUNNING if keys else NOTHING
         stage |= {"state": state, "units": self.units_of(name), "units_done": len(parts), "rows": None, "totals": {}}

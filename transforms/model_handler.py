@@ -4,12 +4,12 @@ vectors = texts | RunInference(EmbedderModelHandler(EmbedderConfig("/path/to/mod
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from sluice.models.embedder import EmbedderConfig, load
+from sluice.models.embedder import Counters, EmbedderConfig, load
 from sluice.transforms import counters
 
 COUNTED = ("tokens", "truncated", "tokens_cut", "unknown", counters.WITHOUT_VECTOR)
@@ -39,11 +39,10 @@ class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
     ) -> Iterable[PredictionResult]:
         if wrong := next((type(text).__name__ for text in batch if not isinstance(text, str)), None):
             raise TypeError(f"an embedder takes texts, not {wrong}")
-        before = asdict(model.counters)
-        found, valid = model.try_embed(list(batch))
-        for name, now in asdict(model.counters).items():
-            if name in COUNTED:
-                counters.add(name, now - before[name])
+        counted = Counters()  # other threads have the same model
+        found, valid = model.compute(model.prepare(list(batch)), counters=counted)
+        for name in COUNTED:
+            counters.add(name, getattr(counted, name))
         for text, vector, there in zip(batch, found, valid):
             yield PredictionResult(text, vector if there else None, self._config.model)
 

@@ -53,7 +53,7 @@ def field_params() -> dict[str, Param]:
         "text": optional("string", "field of the text (default: text)", pattern="^(?!none$).+$"),
         "vector": optional("string", "field of ready-made embeddings; no model is run", minLength=1),
         "tokens": optional("string", "how tokens are counted: model, none, column:NAME or a tokenizer.json"),
-        "model": optional("string", "Hugging Face model: a directory, a URL of one, or organisation/name"),
+        "model": optional("string", "Hugging Face model: a directory, a URL of one, or organisation/name", minLength=1),
         "options": Param(
             {},
             type="object",

@@ -57,7 +57,7 @@ def test_a_subset_is_the_whole_model_with_the_other_layers_passing_their_input_o
     found = part.hidden_states(ids, lengths)
     for row, length in enumerate(lengths):
         np.testing.assert_allclose(found[row, :length], np.asarray(expected)[row, :length], atol=2e-5)
-    assert part.recipe()["layers"] == "1,3" and whole.recipe()["layers"] is None
+    assert part.recipe()["layers"] == "1-1,3-3" and whole.recipe()["layers"] is None
     assert np.abs(part.embed(TEXTS) - whole.embed(TEXTS)).max() > 1e-3
 
 

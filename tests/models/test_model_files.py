@@ -164,12 +164,17 @@ def test_a_misspelt_directory_and_a_file_are_not_looked_for_on_the_hub(monkeypat
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
+    with pytest.raises(FileNotFoundError, match="could not be fetched from the Hugging Face hub"):
+        local_directory("models/bart")  # a folder that happens to be there
+    shutil.copytree(DATA / "bert", tmp_path / "models" / "bert")
     (tmp_path / "models" / "weights.bin").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"no bart in the directory models; .* say hf://models/bart$"):
+    with pytest.raises(FileNotFoundError, match=r"no bart among the models in models; .* say hf://models/bart$"):
         local_directory("models/bart")
     with pytest.raises(FileNotFoundError, match=r"weights\.bin is a file: a model is named by its directory"):
         local_directory("models/weights.bin")
-    with pytest.raises(FileNotFoundError, match=r"models/bart@v1 is no directory .*models/bart at v1"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^models/bart@v1 could not be fetched .*models/bart at v1.*and is no directory"
+    ):
         local_directory("hf://models/bart@v1")
 
 

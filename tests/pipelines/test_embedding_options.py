@@ -122,8 +122,14 @@ def test_runs_without_such_documents_have_no_such_step(source, tmp_path):
     assert cut.startswith("10 of 90 embedded documents were truncated: the model did not see")
     assert cut.endswith("(--max-tokens, --long-documents).")
     assert embedding_lines(found | {"max_tokens_wanted": 999})[1].endswith(
-        "(it takes no more than 24: --long-documents)."
+        "(it takes no more than 24; --long-documents)."
     )
+    table = found | {"how": found["how"] | {"family": "static"}}
+    assert embedding_lines(table)[1].endswith("(--max-tokens).")
+    assert embedding_lines(table | {"max_tokens_wanted": 999})[1].endswith("(it takes no more than 24).")
+    prompted = found | {"how": found["how"] | {"prompt": "passage: "}, "reused": 7}
+    assert 'prompt "passage: ".' in embedding_lines(prompted)[0]
+    assert embedding_lines(prompted)[-1].startswith("7 documents have the vectors of an earlier embedding")
 
 
 def test_long_documents_can_be_embedded_whole(source, tmp_path):
@@ -170,7 +176,7 @@ def test_documents_that_the_model_cannot_read_are_said(tmp_path):
 
 def test_mixed_precision_is_said():
     how = {"family": "bert", "dimension": 8, "pooling": [], "max_tokens": 24}
-    found = {"model": "m", "how": how, "truncated": 0, "chunked": 0, "unknown": 0, "embedded": 5}
+    found = {"model": "m", "how": how, "truncated": 0, "chunked": 0, "unknown": 0, "embedded": 5, "reused": 0}
     assert embedding_lines(found | {"dtypes": {"float32": 1, "bfloat16": 2}})[1:] == [
         "Warning: vectors of several precisions (bfloat16 in 2 units, float32 in 1 units): --dtype names one."
     ]
@@ -271,6 +277,8 @@ def test_another_model_takes_none_of_the_options_but_the_tokens():
     other = compare_embedders.variant_of(whole, {"model": "n", "dimensions": 8})
     assert other == EmbedderConfig("n", 24, cache="c", dimensions=8)
     assert compare_embedders.variant_of(whole, {"dimensions": 8}) == replace(whole, dimensions=8)
+    named = compare_embedders.variant_of(whole, {"prompt_name": "query"})
+    assert (named.prompt, named.prompt_name) == (None, "query")
 
 
 def test_the_whole_model_agrees_with_itself(source):

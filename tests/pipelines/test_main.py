@@ -60,7 +60,7 @@ MISUSES = [
     (["--recipe", "random", "--keep-tokens", "10"], "nothing counts tokens"),
     (["--recipe", "random", "--model", "/nowhere"], "--model /nowhere has no model to act on"),
     (["--vector", "embedding", "--model", "/nowhere"], "--model /nowhere has no model to act on"),
-    (["--model", ""], "embedding.model: is empty"),
+    (["--model", ""], "--model is empty"),
     (["--recipe", "random", "--order", "easy"], "--order easy has no step to act on"),
     (["--recipe", "random", "--dtype", "bfloat16"], "--dtype bfloat16 has no model to act on: no step"),
     (["--vector", "embedding", "--max-tokens", "64"], "--max-tokens 64 has no model to act on: the vectors are given"),

@@ -72,6 +72,14 @@ def test_a_unit_that_was_stopped_half_way_is_work_under_way(copy_of):
     assert (stage["state"], stage["units_done"]) == ("under way", 0)
     assert stage["units_begun"] == [part["unit"] for part in embeddings.manifest["parts"]]
     assert f"embeddings: of {len(stage['units_begun'])} units a part is done, and kept" in shown(render(found))
+    # What other settings began before
+    for key in ("0" * 10, "f" * 10):
+        old = run / "embeddings" / f"windows-00099-{key}" / f"part-00000-{key}.parquet"
+        old.parent.mkdir()
+        old.write_bytes(b"")
+        os.utime(old, (1, 1))
+    again = next(stage for stage in status(str(run))["stages"] if stage["stage"] == "embeddings")
+    assert again["units_begun"] == stage["units_begun"]
 
 
 def test_bins_count_before_there_are_parts(copy_of):

@@ -6,9 +6,10 @@ import apache_beam as beam
 import numpy as np
 import pytest
 from apache_beam.ml.inference.base import RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that
 
-from sluice.models.embedder import Counters, EmbedderConfig, load
+from sluice.models.embedder import EmbedderConfig, load
 from sluice.transforms import counters
 from sluice.transforms.model_handler import EmbedderModelHandler
 
@@ -30,16 +31,18 @@ def test_run_inference_gives_the_embedders_vectors():
         assert_that(found, check)
 
 
-def test_what_the_model_does_not_see_or_know_is_counted():
-    texts = [*TEXTS, "the fox " * 20, "\u0e09 \u0e01"]
-    pipeline = beam.Pipeline(runner="FnApiRunner")
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_the_model_does_not_see_or_know_is_counted(threads):
+    texts = [*TEXTS, "the fox " * 20, "\u0e09 \u0e01"] * 400
+    options = {"direct_running_mode": "multi_threading", "direct_num_workers": threads}
+    pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions.from_dictionary(options))
     _ = pipeline | beam.Create(texts) | RunInference(EmbedderModelHandler(EmbedderConfig(MODEL, 16)))
     found = counters.query(pipeline.run())
     embedder = load(EmbedderConfig(MODEL, 16))
     embedder.embed(texts)
     names = ("tokens", "truncated", "tokens_cut", "unknown")
     assert found == {name: getattr(embedder.counters, name) for name in names}
-    assert found["truncated"] == found["unknown"] == 1
+    assert found["truncated"] == found["unknown"] == 400
 
 
 def test_what_is_no_text_is_refused():
@@ -49,9 +52,10 @@ def test_what_is_no_text_is_refused():
 
 def test_a_text_without_a_vector_has_none():
     class Half:
-        counters = Counters()
+        def prepare(self, texts):
+            return texts
 
-        def try_embed(self, texts):
+        def compute(self, texts, *, counters):
             return np.ones((len(texts), 2), np.float32), np.array([text != "bad" for text in texts])
 
     handler = EmbedderModelHandler(EmbedderConfig(MODEL))
