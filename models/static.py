@@ -198,19 +198,21 @@ class StaticEmbedder:
             ids, ends = self._tokenizer.flat(texts)
             found = np.diff(ends, prepend=0)
             counts = np.minimum(found, self._max_tokens)
-            if (found > counts).any():
-                position = np.arange(len(ids)) - np.repeat(ends - found, found)
-                ids = ids[position < self._max_tokens]
+            long = np.flatnonzero(found > counts)
+            if len(long):
+                stops = (ends - found + counts)[long].tolist()
+                starts = ends[long].tolist()
+                ids = np.concatenate([ids[start:stop] for start, stop in zip([0, *starts], [*stops, len(ids)])])
         else:
             rows, _ = self._tokenizer.tokenize(texts, max_tokens=self._max_tokens, special=False)
             ids = np.concatenate([np.zeros(0, np.int32), *rows])
             counts = found = np.fromiter(map(len, rows), np.int64, len(rows))
         ends = np.cumsum(counts)
         if self._tokenizer.unknown is not None:
-            known = ids != self._tokenizer.unknown
-            if not known.all():
-                ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])[ends]
-                ids = ids[known]
+            unknown = np.flatnonzero(ids == self._tokenizer.unknown)
+            if len(unknown):
+                ends = ends - np.searchsorted(unknown, ends)
+                ids = np.delete(ids, unknown)
         return ids, ends, found
 
     def _average(self, ids: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

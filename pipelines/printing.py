@@ -1,7 +1,6 @@
 """Results on a terminal: texts made harmless and short, and one way to print them or give them as JSON."""
 
 import json
-import os
 import sys
 import unicodedata
 from typing import Any
@@ -85,5 +84,5 @@ def emit(result: dict[str, Any], page: RenderableType, *, as_json: bool) -> None
 
 def show(page: RenderableType) -> None:
     """Print a page; where it goes into a file or another program, nothing in it is shortened or broken into lines."""
-    terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
+    terminal = sys.stdout.isatty()
     Console(soft_wrap=not terminal, width=None if terminal else WIDEST, highlight=False).print(page)

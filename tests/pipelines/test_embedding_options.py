@@ -258,7 +258,7 @@ def test_a_comparison_has_a_row_for_every_variant_and_says_what_one_lacks(source
 
 
 def test_another_model_and_a_token_table_can_be_compared(source, tmp_path, capsys, caplog, monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
     table = Path(shutil.copytree(DATA / "static" / "plain", tmp_path / "a [red] table"))
     variants = [f"model='{table}'", f"model={DATA / 'qwen3'} prompt=x max_tokens=16", "prompt='the '"]
     options = [word for variant in variants for word in ("--variant", variant)]
