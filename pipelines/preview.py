@@ -16,7 +16,7 @@ from sluice.pipelines.finished import Finished
 from sluice.pipelines.finished import Text as Document
 from sluice.pipelines.printing import cell, emit, number
 from sluice.pipelines.steps.semdedup import SemDeDup
-from sluice.pipelines.summary import shown_text
+from sluice.pipelines.summary import ID, shown_text
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.scores import NEVER, token_weights
 
@@ -233,5 +233,5 @@ def _pair_table(pair: dict[str, Any]) -> Table:
     for label, document in ((f"{pair['score']:.4f}", pair["document"]), ("", pair["neighbour"])):
         # A document that the input no longer has is named by its place.
         name = f"{document['unit']}:{document['row']}" if document["id"] is None else document["id"]
-        table.add_row(label, Text.assemble(cell(name, 60, "bold"), "  ", shown_text(document, CHARACTERS)))
+        table.add_row(label, Text.assemble(cell(name, ID, "bold"), "  ", shown_text(document, CHARACTERS)))
     return table

@@ -13,7 +13,7 @@ from sluice.pipelines.printing import cell, counted, duration, number, printable
 from sluice.pipelines.repeats import repeat_lines
 from sluice.pipelines.steps import find_steps
 
-EXAMPLE = 160
+EXAMPLE, ID = 160, 200  # characters
 
 
 def summary(report: dict[str, Any]) -> RenderableType:
@@ -139,12 +139,12 @@ def _example(example: dict[str, Any]) -> RenderableType:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     score = "" if example["score"] is None or example["neighbour"] is None else f", {example['score']:.3f}"
-    table.add_row("removed", Text.assemble(cell(example["id"], 60, "bold"), f"  {example['step']}{score}"))
+    table.add_row("removed", Text.assemble(cell(example["id"], ID, "bold"), f"  {example['step']}{score}"))
     table.add_row("", shown_text(example, EXAMPLE))
     # None of the step that no recipe names.
     step = find_steps().get(example["step"].partition("-")[2])
     if example["neighbour"]:
-        table.add_row("resembles", cell(example["neighbour"]["id"], 60, "bold"))
+        table.add_row("resembles", cell(example["neighbour"]["id"], ID, "bold"))
         table.add_row("", shown_text(example["neighbour"], EXAMPLE))
     elif step is not None and "clusters" in step.model_fields:
         table.add_row("resembles", Text("the rest of its cluster"))
