@@ -55,6 +55,8 @@ class StaticEmbedder:
                 raise ValueError(
                     f"{config.model} is a token table: {name}={getattr(config, name)!r} means nothing to it"
                 )
+        from tokenizers import Tokenizer
+
         self._model, self._directory = config.model, directory
         description = checkpoints.read_config(directory)
         limit = description.get("max_length", DEFAULT_MAX_TOKENS)
@@ -65,7 +67,7 @@ class StaticEmbedder:
             raise FileNotFoundError(f"{directory} has no tokenizer: looked for tokenizer.json")
         self._tokenizer_module: ModuleType = chosen.kind(directory)
         self._tokenizer = self._tokenizer_module.load(directory)
-        vocabulary = token_table.read_vocabulary(Path(directory) / "tokenizer.json")
+        vocabulary = Tokenizer.from_file(str(Path(directory) / "tokenizer.json")).get_vocab()
         self._most_characters = self._max_tokens * int(np.median([len(token) for token in vocabulary]))
         stored = tensors.open_tensors(directory)
         width = token_table.width_of(directory, stored, vocabulary)

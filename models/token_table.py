@@ -1,18 +1,8 @@
-"""The files of a token table, in model2vec's format (models/static.py): vocabulary, rows, and what may be wrong."""
-
-from pathlib import Path
+"""The tensors of a token table, in model2vec's format (models/static.py), and what may be wrong with them."""
 
 import numpy as np
 
 from sluice.models import tensors
-
-
-def read_vocabulary(path: Path) -> dict[str, int]:
-    """Ids of all tokens of a tokenizer.json, added ones too."""
-    from tokenizers import Tokenizer
-
-    vocabulary: dict[str, int] = Tokenizer.from_file(str(path)).get_vocab()
-    return vocabulary
 
 
 def width_of(directory: str, stored: dict[str, tensors.Tensor], vocabulary: dict[str, int]) -> int:
