@@ -65,6 +65,22 @@ def _is_number(cell: str) -> bool:
     return re.fullmatch(r"-|[-+]?[\d,.]+( ?(%|MB|GB|MB/s|s))?|", cell) is not None
 
 
+def fill(page: Path | None, **sections: str | None) -> None:
+    """Print sections, or put each between its markers in a page. Raises ValueError where a page lacks one."""
+    for name, text in sections.items():
+        if text is None:
+            continue
+        if page is None:
+            print(text)
+            continue
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        whole = page.read_text()
+        if whole.count(start) != 1 or whole.count(end) != 1:
+            raise ValueError(f"{page} needs the lines {start} and {end}, once each")
+        before, _, rest = whole.partition(start)
+        page.write_text(f"{before}{start}\n{text.strip()}\n{end}{rest.partition(end)[2]}")
+
+
 def machine() -> str:
     """One line on what this was measured with."""
     try:

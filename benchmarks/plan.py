@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import measure
-from scale import fill, measure_next
+from scale import measure_next
 from short_documents import ITEMS
 
 KEEP = "0.5"
@@ -275,7 +275,7 @@ def main() -> None:
             parts.append(vectors_case(Path(folder) / "template", *given, template=True))
         if options.only != "vectors":
             parts.append(texts_case(Path(folder) / "texts", options.texts, options.sample))
-    fill(options.document, compared="\n".join(parts))
+    measure.fill(options.document, compared="\n".join(parts))
 
 
 if __name__ == "__main__":

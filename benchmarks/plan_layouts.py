@@ -23,7 +23,6 @@ import measure
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
-from scale import fill
 
 STEPS: list[dict[str, Any]] = [{"step": "exact"}, {"step": "random", "cut": {"ratio": 0.5}}]
 PACKED: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "zst": zstandard.compress, "bz2": bz2.compress}
@@ -111,7 +110,7 @@ def main() -> None:
         documents = write_layouts(folder, options.texts)
         rows = [compare(folder, layout, documents) for layout in LAYOUTS]
     lines = [measure.machine(), "", f"{documents:,} texts; ratios are actual / likely.", ""]
-    fill(options.document, layouts="\n".join([*lines, measure.table(header, rows)]))
+    measure.fill(options.document, layouts="\n".join([*lines, measure.table(header, rows)]))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ import proof_pairs
 import proof_selection
 import proof_texts
 from proof_runs import VECTORS, Vectors, say
-from scale import fill
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 PARTS = ("planted", "dups", "pairs", "contamination", "code", "quality", "selection")
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
             text = part()
             seconds = f"{time.monotonic() - started:.0f} s, {time.process_time() - used:.0f} s of processor time"
             today = datetime.now(UTC).strftime("%-d %B %Y")
-            fill(options.document, **{name: f"{text}\n\nMeasured on {today}: {seconds}; {machine}."})
+            measure.fill(options.document, **{name: f"{text}\n\nMeasured on {today}: {seconds}; {machine}."})
             say(f"{name}: {seconds}")
 
 

@@ -226,22 +226,6 @@ def measure_all(options: argparse.Namespace, folder: Path, results: Path) -> Non
             (folder / f"{corpus}.made").unlink(missing_ok=True)
 
 
-def fill(page: Path | None, **sections: str | None) -> None:
-    """Print sections, or put each between its markers in a page. Raises ValueError where a page lacks one."""
-    for name, text in sections.items():
-        if text is None:
-            continue
-        if page is None:
-            print(text)
-            continue
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        whole = page.read_text()
-        if whole.count(start) != 1 or whole.count(end) != 1:
-            raise ValueError(f"{page} needs the lines {start} and {end}, once each")
-        before, _, rest = whole.partition(start)
-        page.write_text(f"{before}{start}\n{text.strip()}\n{end}{rest.partition(end)[2]}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, nargs="+", default=[1_000_000, 4_000_000])
@@ -259,7 +243,7 @@ def main() -> None:
     parser.add_argument("--project", action="store_true", help="measure nothing, print projections from the constants")
     options = parser.parse_args()
     if options.project:
-        fill(options.document, projected=scale_tables.projections(costs.load_constants()))
+        measure.fill(options.document, projected=scale_tables.projections(costs.load_constants()))
         return
     if options.quick:
         options.documents, options.dimension = [20_000, 80_000], [64]
@@ -277,7 +261,7 @@ def main() -> None:
     if options.constants:
         for found, machine in scale_tables.constants(records):
             costs.save_constants(found, machine)
-    fill(
+    measure.fill(
         options.document,
         measured=scale_tables.everything(records),
         projected=scale_tables.projections(costs.load_constants()) if options.constants else None,

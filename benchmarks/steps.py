@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import measure
-from scale import fill
 
 # What steps cannot do without, where half of the documents is not it.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -146,7 +145,7 @@ def main() -> None:
     head = ["step", "seconds", "us a document", "budget", "peak memory", "kept", "its stages, seconds"]
     about = f"{options.documents:,} documents, {options.dimension} dimensions; {machine}."
     table = measure.table(head, rows)
-    fill(options.document, steps=f"{about}\n\n{table}\n\nThe same for all steps, shown for the last: {shown}.")
+    measure.fill(options.document, steps=f"{about}\n\n{table}\n\nThe same for all steps, shown for the last: {shown}.")
 
 
 if __name__ == "__main__":

@@ -176,16 +176,16 @@ def test_what_is_read_by_bins_adds_up(benchmark_module):
 
 
 def test_tables_are_put_between_the_markers_of_a_page(benchmark_module, tmp_path, capsys):
-    scale = benchmark_module("scale")
+    measure = benchmark_module("measure")
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- measured -->\nold\n<!-- end of measured -->\nafter\n")
     for text in ("new", "newer"):
-        scale.fill(page, measured=text, projected=None)
+        measure.fill(page, measured=text, projected=None)
     assert page.read_text() == "before\n<!-- measured -->\nnewer\n<!-- end of measured -->\nafter\n"
-    scale.fill(None, measured="shown")
+    measure.fill(None, measured="shown")
     assert capsys.readouterr().out == "shown\n"
     with pytest.raises(ValueError, match="end of projected"):
-        scale.fill(page, projected="text")
+        measure.fill(page, projected="text")
     markers = (FOLDER.parent / "docs/scale.md").read_text()
     assert all(
         markers.count(f"<!-- {part}{name} -->") == 1 for part in ("", "end of ") for name in ("measured", "projected")
