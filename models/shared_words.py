@@ -1,7 +1,8 @@
 """Word n-grams that texts share with benchmark items, as GPT-3's decontamination looks for them (arXiv 2005.14165, C).
 
 Words are runs of letters and digits in lower case (NFKC, casefolded), so case, punctuation and white space make no
-difference. An item shorter than n words is looked for as a whole if it has at least `shortest` words.
+difference, nor do characters that nobody sees. In scripts without spaces every letter is a word, as minhash has it. An
+item shorter than n words is looked for as a whole if it has at least `shortest` words.
 """
 
 import hashlib
@@ -11,17 +12,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sluice.models.shingles import UNSPACED
+
+_UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED)
+ALONE = re.compile(f"[{_UNSPACED}]")
 WORD = re.compile(r"[^\W_]+")
+# Slower, so only for texts that have letters of such scripts.
+WORD_OR_LETTER = re.compile(rf"(?![\W_])[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+# Unicode's Default_Ignorable_Code_Point, but for fillers that are letters: soft hyphens, joiners, marks of direction,
+# variation selectors. Web pages put them inside words, where they would make two words of one.
+UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 # Words whose numbers are remembered; more are forgotten together.
 REMEMBERED = 1 << 20
 
 
 def words(text: str) -> list[str]:
-    """The normalised words of a text."""
+    """The normalised words of a text.
+
+    >>> words("Soft\u00adly, IT’S 東京")
+    ['softly', 'it', 's', '東', '京']
+    """
     if text.isascii():
         return WORD.findall(text.lower())
-    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    plain = unicodedata.normalize("NFKC", UNSEEN.sub("", text)).casefold()
+    return (WORD_OR_LETTER if ALONE.search(plain) else WORD).findall(plain)
 
 
 def digest(run: Sequence[str]) -> bytes:

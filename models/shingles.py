@@ -16,7 +16,7 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 # What a code point is to a text: part of a word, white space, nothing, a digit, a word of its own.
 LETTER, SPACE, DROPPED, DIGIT, ALONE = range(5)
 # Scripts written without spaces: every character counts as a word.
-_UNSPACED = (
+UNSPACED = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
     (0x1780, 0x17FF),
@@ -110,7 +110,7 @@ def _kind(character: str) -> int:
         return DROPPED
     if category == "Nd":
         return DIGIT
-    return ALONE if any(first <= ord(character) <= last for first, last in _UNSPACED) else LETTER
+    return ALONE if any(first <= ord(character) <= last for first, last in UNSPACED) else LETTER
 
 
 _kinds = Kinds()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from sluice.pipelines.printing import counted, number, printable
 from sluice.transforms.artifacts import Artifact, ArtifactError, find_manifest
 from sluice.transforms.items import Items
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from sluice.pipelines.stages import Run
 
 LISTED = 50
+# Items too short to be looked for that the page names.
+NAMED = 5
 
 
 def check_items(items: Items, run: "Run", *, by_vectors: bool) -> None:
@@ -35,17 +38,37 @@ def check_dimension(step: str, items: Artifact, embeddings: Artifact) -> None:
 
 
 def details_of_items(scores: str) -> dict[str, Any]:
-    """Totals for each benchmark, and the LISTED items that most documents hold, from found/ beside scores/."""
+    """Totals for each benchmark, the LISTED items that most documents hold, and LISTED of those too short to look for,
+    from found/ beside scores/."""
     url = scores.rsplit("/", 1)[0] + "/found"
     manifest = find_manifest(url)
     if manifest is None:
         raise ArtifactError(f"{url} is not finished")
     table = Artifact(url, manifest["key"]).read(0)
+    too_short = table.filter(table["too_short"]).select(["benchmark", "id"]).slice(0, LISTED).to_pylist()
     table = table.append_column("hits", pc.add(table["overlapping"], table["similar"]))
     table = table.filter(pc.greater(table["hits"], 0))
     order = [("hits", "descending"), ("benchmark", "ascending"), ("id", "ascending")]
     listed = table.take(pc.sort_indices(table, order)[:LISTED]).drop_columns("hits").to_pylist()
-    return {"benchmarks": manifest["totals"]["benchmarks"], "items": listed}
+    return {"benchmarks": manifest["totals"]["benchmarks"], "items": listed, "too_short": too_short}
+
+
+def too_short_lines(details: dict[str, Any], shortest: int, *, by_vectors: bool) -> list[str]:
+    """A sentence about the items of fewer words than are looked for, from details_of_items; none where there are none.
+
+    by_vectors: such items are compared by their vectors all the same.
+    """
+    count = sum(one["too_short"] for one in details["benchmarks"].values())
+    if not count:
+        return []
+    names = [f"{printable(one['id'], 60)} of {printable(one['benchmark'], 60)}" for one in details["too_short"][:NAMED]]
+    more = f" and {number(count - len(names))} more" if count > len(names) else ""
+    which = "compared by vectors alone" if by_vectors else "not looked for"
+    has = "has" if count == 1 else "have"
+    return [
+        f"{counted(count, 'item')} of the benchmarks {has} fewer than {counted(shortest, 'word')}, too short to be "
+        f"told from chance, and {'was' if count == 1 else 'were'} {which}: {', '.join(names)}{more}."
+    ]
 
 
 def item_of(run: "Finished", name: str, number: int) -> dict[str, Any]:

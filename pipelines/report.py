@@ -183,7 +183,7 @@ class Report:
             "kept_tokens": self._tokens(kept["kept_tokens"]),
             "nothing_against": tally.nothing_against,
             "histogram": None,
-            "notes": options.notes(step.scores.manifest["totals"]),
+            "notes": [*options.notes(step.scores.manifest["totals"]), *options.not_compared(step)],
         }
         if tally.bounds is not None and isinstance(options, SemDeDup | Prototypes):
             found["histogram"] = {"edges": tally.bounds.tolist(), "documents": tally.bins.tolist()}

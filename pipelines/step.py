@@ -126,6 +126,10 @@ class Step(Strict):
         """Sentences for the summary, from the totals in the manifest of the finished scores."""
         return []
 
+    def not_compared(self, step: "AuditedStep") -> list[str]:
+        """Sentences for the summary about texts and items that the finished step could not look at."""
+        return []
+
     def check(self, run: "Run") -> None:
         """Look at the files that the step names, before any work. Raises ValueError or FileNotFoundError."""
 

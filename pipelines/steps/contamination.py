@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.vectors import COARSE
-from sluice.pipelines.items import check_dimension, check_items, details_of_items, item_of
+from sluice.pipelines.items import check_dimension, check_items, details_of_items, item_of, too_short_lines
 from sluice.pipelines.places import absolute_paths
 from sluice.pipelines.step import Cut, Step
 from sluice.pipelines.work import Stage, Work
@@ -27,9 +27,10 @@ class Contamination(Step):
 
     benchmarks: files of items, JSON lines as a rule; text, id and vector are fields of their records (without an id it
     is the place; a vector only where the documents' are given too). Words as GPT-3 compares them (arXiv 2005.14165):
-    case, punctuation and white space make no difference; an item of fewer than ngram words is looked for as a whole if
-    it has at least `shortest`. ngram null: no words are compared. cut: a threshold (or eps) on the cosine; without one
-    nothing is embedded for this step.
+    case, punctuation, white space and characters that nobody sees make no difference, and in scripts without spaces
+    every letter is a word; an item of fewer than ngram words is looked for as a whole if it has at least `shortest`.
+    ngram null: no words are compared. cut: a threshold (or eps) on the cosine; without one nothing is embedded for
+    this step.
     """
 
     step: Literal["contamination"] = "contamination"
@@ -120,6 +121,9 @@ class Contamination(Step):
             more = " more" if self.ngram is not None else ""
             lines.append(f"{rest:,}{more} are more similar to one than {self.cut.limit}.")
         return [" ".join(lines)]
+
+    def not_compared(self, step: "AuditedStep") -> list[str]:
+        return too_short_lines(self.details(step), self.shortest, by_vectors=self.needs_vectors)
 
     def details(self, step: "AuditedStep") -> dict[str, Any]:
         return details_of_items(step.scores.url)

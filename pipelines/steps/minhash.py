@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sluice.models.minhash import PRESETS, Scheme
+from sluice.pipelines.printing import counted
 from sluice.pipelines.step import ColumnOrder, SourceOrder, Step, to_order
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms import components
-from sluice.transforms.artifacts import Artifact
+from sluice.transforms.artifacts import Artifact, find_manifest
 from sluice.transforms.bands import Bands
 from sluice.transforms.components import NameComponents, NotConverged, ShortenLinks, unchanged
 from sluice.transforms.links import LinkBands
@@ -19,6 +20,7 @@ from sluice.transforms.signatures import Sign
 from sluice.transforms.simple_scores import ExactScores
 from sluice.transforms.texts import Texts
 from sluice.transforms.verify import Verification
+from sluice.transforms.views import AuditedStep
 
 MOST_VALUES = 4096
 # Large-star and small-star take about log2 of the longest chain; half of these are enough for any corpus.
@@ -84,6 +86,18 @@ class MinHash(Step):
         scores = work.artifact("scores", asdict(self.guard), copies)
         work.threshold = 0
         yield work.score_units(ExactScores(scores, documents, work.before, self.guard, copies))
+
+    def not_compared(self, step: AuditedStep) -> list[str]:
+        signatures = find_manifest(step.scores.url.rsplit("/", 1)[0] + "/signatures")
+        count = 0 if signatures is None else signatures["totals"].get("too_short", 0)
+        if not count:
+            return []
+        how = self.scheme.shingling
+        size = how.width if how.of == "words" else max(how.width, how.shortest)
+        return [
+            f"{counted(count, 'document')} of fewer than {size} {how.of} {'was' if count == 1 else 'were'} compared "
+            "with no other."
+        ]
 
     def _rounds(self, work: Work, links: Artifact) -> Generator[Stage, None, Artifact]:
         """Rounds until nothing changes; returns the last one's links, which are stars."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sluice.models import vectors
 from sluice.models.shared_words import words
 from sluice.pipelines.explain import explain, render
+from sluice.pipelines.items import too_short_lines
 from sluice.pipelines.steps.contamination import Contamination
 from sluice.pipelines.summary import summary
 from sluice.transforms.items import BadItems, Items
@@ -191,3 +192,23 @@ def test_a_bad_item_is_an_error_that_names_it(tmp_path, line, why):
 def test_options_that_mean_nothing_are_refused(options, why):
     with pytest.raises(ValidationError, match=why):
         Contamination.model_validate(step("x", cut={"threshold": 0.9}) | options)
+
+
+def test_items_too_short_to_be_looked_for_are_named(benchmarks, source, tmp_path):
+    options = {"cut": None, "vector": None}
+    report = run_steps(source, [step(benchmarks, **options)], tmp_path / "run")
+    found = report["steps"][0]
+    assert found["details"]["too_short"] == [
+        {"benchmark": "others", "id": "too short"},
+        *({"benchmark": "others", "id": f"near {number}"} for number in range(3)),
+    ]
+    line = (
+        "4 items of the benchmarks have fewer than 8 words, too short to be told from chance, and were not looked for: "
+        "too short of others, near 0 of others, near 1 of others, near 2 of others."
+    )
+    assert found["notes"][-1] == line and line in shown(summary(report), width=500)
+    few = {"benchmarks": {"x": {"too_short": 1}}, "too_short": [{"benchmark": "x", "id": "a\x1b"}]}
+    assert too_short_lines(few, 8, by_vectors=True) == [
+        "1 item of the benchmarks has fewer than 8 words, too short to be told from chance, and was compared by "
+        "vectors alone: a\\x1b of x."
+    ]
