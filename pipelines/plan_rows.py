@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.transforms.formats import parquet
+from sluice.transforms import parquet_files
 
 # Of Parquet's, those beside plain and dictionaries that can be written again.
 ENCODINGS = ("BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY")
@@ -16,16 +16,18 @@ BATCH_ROWS, MOST_BYTES = 256, 256 << 20
 
 def row_groups(path: str) -> list[int]:
     """Rows of every row group of a file. Raises UnreadableFile where it is damaged."""
-    with parquet.opened(path) as file:
+    with parquet_files.opened(path) as opened:
+        file = opened.parquet
         return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
 
 
 def copy_rows(path: str, target: str, *, group: int, rows: int) -> int:
     """The first `rows` of a row group, or fewer where they are large -> how many. Raises as row_groups."""
-    with parquet.opened(path) as file:
+    with parquet_files.opened(path) as opened:
+        file = opened.parquet
         kept: list[pa.RecordBatch] = []
         copied = held = 0
-        with parquet.faults(path):
+        with parquet_files.faults(path):
             for batch in file.iter_batches(min(rows, BATCH_ROWS), row_groups=[group], use_threads=False):
                 kept.append(batch.slice(0, rows - copied))
                 copied += kept[-1].num_rows
