@@ -1,5 +1,6 @@
 """Who is too large and who loses too much: hub clusters, and sources or clusters of which nearly nothing is left."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ HUB_SHARE, HUB_TIMES, HUB_FAR = 0.05, 4, 20
 LARGEST = 10
 # Fewer documents than this, at the corpus's rate, may all go by chance.
 EXPECTED = 20
+FEW, MANY = "few", "many"
+# Of 10,000 sources that are treated alike, a few dozen are further from their mean than this many standard deviations,
+# and hardly any of those at half of it or twice.
+CHANCE = 3
 
 
 def parents(clusters: int, splits: list[list[int]]) -> np.ndarray:
@@ -70,3 +75,21 @@ def lost(documents: np.ndarray, kept: np.ndarray, *, rate: float, share: float) 
     """
     expected = np.asarray(documents) * rate
     return (expected >= EXPECTED) & (np.asarray(kept) <= share * expected)
+
+
+def marks(groups: Sequence[tuple[int, int]], *, documents: int, kept: int) -> list[str | None]:
+    """FEW for a group (documents, kept) that keeps less than half of the share that all keep, MANY for more than twice.
+
+    documents, kept: of all. None, too, where a draw by lot at that share would come out as far off now and then: within
+    CHANCE standard deviations. Whole numbers, so exact.
+
+    >>> marks([(28, 1), (495, 69), (2, 0), (9477, 4930)], documents=10_002, kept=5_000)
+    ['few', 'few', None, None]
+    """
+    found: list[str | None] = []
+    for size, left in groups:
+        off = left * documents - size * kept
+        by_chance = off * off <= CHANCE**2 * size * kept * (documents - kept)
+        few, many = 2 * left * documents < size * kept, left * documents > 2 * size * kept
+        found.append(None if by_chance else FEW if few else MANY if many else None)
+    return found

@@ -97,7 +97,7 @@ class Losses(Strict):
     of which nothing is left: warn, or refuse to write the corpus. Fewer than 20 documents at that rate say nothing.
     """
 
-    share: float = Field(default=0.01, ge=0, lt=1)
+    share: float = Field(default=0.1, ge=0, lt=1)
     sources: Literal["warn", "refuse"] = "warn"
     clusters: Literal["warn", "refuse"] = "warn"
 

@@ -11,6 +11,7 @@ from sluice.pipelines.clusters import notes
 from sluice.pipelines.embedding_notes import embedding_lines
 from sluice.pipelines.printing import cell, counted, duration, number, printable, share, size
 from sluice.pipelines.repeats import repeat_lines
+from sluice.pipelines.source_table import source_table
 from sluice.pipelines.steps import find_steps
 
 EXAMPLE, ID = 160, 200  # characters
@@ -18,7 +19,7 @@ EXAMPLE, ID = 160, 200  # characters
 
 def summary(report: dict[str, Any]) -> RenderableType:
     """A report (as make_report returns it) as a page for a terminal; hostile texts are escaped."""
-    parts: list[RenderableType] = [_accounts(report)]
+    parts: list[RenderableType] = [_accounts(report), *source_table(report["sources"])]
     parts += _notes(report)
     if report["examples"]:
         parts += [Text("\nRemoved, and what it resembles", style="bold"), *map(_example, report["examples"])]

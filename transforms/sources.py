@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models import skew
 from sluice.transforms.views import View
 
 # Sources that are counted one by one (a web corpus has a source for each site), and those that a report lists.
@@ -38,15 +39,28 @@ class SourceTally:
     def summary(self, steps: list[str], named: dict[str, tuple[str, ...]]) -> dict[str, Any] | None:
         """The LISTED largest sources and how many there are; None where the run does not tell them apart.
 
-        named: sources by the step whose options say them; `unknown` are those that no document has.
+        named: sources by the step whose options say them; `unknown` are those that no document has. `skewed` are those
+        that kept much less or more than the average, as models.skew.marks tells them, furthest from it first.
         """
         if not self.told_apart:
             return None
         ordered = sorted(self.counts, key=lambda name: (-int(self.counts[name].sum()), name))
+        rows = [{"source": name, **self._row(self.counts[name], steps)} for name in ordered]
+        without = self._row(self.others, steps)
+        documents, kept = (sum(row[count] for row in [*rows, without]) for count in ("documents", "kept"))
+        marks = skew.marks([(row["documents"], row["kept"]) for row in rows], documents=documents, kept=kept)
+        for row, mark in zip(rows, marks):
+            row["mark"] = mark
+        skewed = [row for row in rows if row["mark"]]
+        skewed.sort(key=lambda row: (-abs(row["kept"] * documents - row["documents"] * kept), row["source"]))
         return {
             "sources": len(self.counts),
-            "largest": [{"source": name, **self._row(self.counts[name], steps)} for name in ordered[:LISTED]],
-            "without": self._row(self.others, steps),
+            "share": kept / documents if documents else None,
+            "largest": rows[:LISTED],
+            "few": marks.count(skew.FEW),
+            "many": marks.count(skew.MANY),
+            "skewed": skewed[:LISTED],
+            "without": without,
             "unknown": {} if len(self.counts) >= MOST_COUNTED else self._unknown(named),
         }
 
