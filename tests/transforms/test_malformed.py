@@ -38,9 +38,15 @@ LINES = [
     (b"{", "not JSON"),
     (b'{"id": "a", "text": "unfinished', "not JSON"),
     (b'{"id": "a", "text": "x"} {}', "not JSON"),
-    (b'{"id": "a", "text": NaN}', "not JSON"),
-    (b'{"id": "a", "text": "x", "n": Infinity}', "not JSON"),
-    (b'{"id": "a", "text": "\\ud800"}', "not JSON"),
+    (b'{"id": "a", "text": NaN}', "text has type number"),
+    (b'{"id": "infinite", "text": "x", "n": [Infinity, 1e999, %s]}' % (b"9" * 5000), None),
+    (b'{"id": "a", "text": "\\ud800"}', "text has half of a surrogate pair"),
+    (b'{"id": "\\udfff", "text": "x"}', "id has half of a surrogate pair"),
+    (b'{"id": "half", "text": "x", "other": "\\ud800"}', None),
+    (b'{"id": "a", "text": "x", "n": [NaN, %s]}' % (b"[" * 600 + b"]" * 600), "not JSON"),
+    (b'{"id": 340282366920938463463374607431768211455, "text": "x"}', None),
+    (b'{"id": -9223372036854775809, "text": "x", "n": NaN}', None),
+    (b'{"id": %s, "text": "x"}' % (b"9" * 5000), "id has type number"),
     (b'{"id": "a", "text": "bell \x07"}', "not JSON"),
     (b"[" * 5000, "not JSON"),
     (b'\xef\xbb\xbf{"id": "a", "text": "mark inside"}', "not JSON"),
@@ -75,7 +81,7 @@ def test_every_malformed_line_has_its_reason(tmp_path, ending):
     (tmp_path / "x.jsonl").write_bytes(ending.join(line for line, _ in LINES))
     ids, rejects = outcome(tmp_path, Fields(id="id", max_document_bytes=8000))
     assert rejects == [(row, reason) for row, (_, reason) in enumerate(LINES) if reason]
-    assert ids == ["ok", "7", "last"]
+    assert ids == ["ok", "7", "infinite", "half", str((1 << 128) - 1), "-9223372036854775809", "last"]
 
 
 def test_lines_that_are_valid_only_together_are_not_records(tmp_path):
@@ -91,6 +97,27 @@ def test_blank_lines_are_no_records_and_keep_the_offsets_right(tmp_path):
 def test_a_byte_order_mark_before_the_first_line_is_no_fault(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n')
     assert outcome(tmp_path, Fields()) == (["x.jsonl@0", "x.jsonl@17"], [])
+
+
+def test_a_mark_of_utf_16_is_told_and_texts_with_one_are_read(tmp_path):
+    (tmp_path / "x.jsonl").write_bytes('{"text": "a"}\n'.encode("utf-16"))
+    with pytest.raises(UnreadableFile, match=r"x\.jsonl: is UTF-16, .* iconv -f UTF-16 -t UTF-8"):
+        outcome(tmp_path, Fields())
+    (tmp_path / "x.jsonl").unlink()
+    for encoding in ("utf-16", "utf-32", "utf-8-sig"):
+        (tmp_path / f"{encoding}.txt").write_bytes("naïve €".encode(encoding))
+    (unit,) = plan_units([str(tmp_path)])
+    (window,) = read_unit(unit, Fields())
+    assert window.texts == ["naïve €"] * 3
+
+
+def test_columns_that_nothing_can_write_or_order_count_as_missing(tmp_path):
+    (tmp_path / "x.jsonl").write_bytes(
+        b'{"text": "a", "n": NaN}\n{"text": "b", "n": "\\ud800"}\n{"text": "c", "n": 1}\n'
+    )
+    (unit,) = plan_units([str(tmp_path)])
+    (window,) = read_unit(unit, Fields(columns=("n",)))
+    assert window.columns == {"n": [None, None, 1]}
 
 
 def test_rejects_show_the_first_200_characters(tmp_path):
@@ -113,13 +140,13 @@ VECTORS = [
     (b"[1e300, 1]", "vector not finite"),
     (b"[NaN, 1]", "vector not finite"),
     (b"[1, -Infinity]", "vector not finite"),
-    (b'[1, 2], "w": NaN', "not JSON"),
+    (b'[1, 2], "w": NaN', None),
     (b'[1, NaN], "w": "\\ud800"', "vector not finite"),
     (b"[1, NaN", "not JSON"),
     (b'"NaN', "not JSON"),
-    (b"NaN", "not JSON"),
+    (b"NaN", "vector has type number"),
     (b"[%s" % (b"[" * 5000 + b"NaN"), "not JSON"),
-    (b"[%s, NaN]" % (b"9" * 5000), "not JSON"),
+    (b"[%s, NaN]" % (b"9" * 5000), "vector not finite"),
     (b"[0, 0.0]", "zero vector"),
     (b"[-1, 2]", None),
 ]
@@ -138,7 +165,7 @@ def test_what_python_writes_of_a_vector_that_is_not_finite_has_the_reason_of_par
     (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join([lines[1], *lines]).encode())
     expected = [(row, "vector not finite") for row in (0, 2, 3)]
     assert outcome(tmp_path, Fields(text=None, id="id", vector="meta.v")) == (["NaN"], expected)
-    assert outcome(tmp_path, Fields(text="id", id="id")) == (["NaN"], [(row, "not JSON") for row in (0, 2, 3)])
+    assert outcome(tmp_path, Fields(text="id", id="id")) == (["NaN"] * 4, [])
 
 
 def test_the_first_valid_vector_of_a_unit_sets_the_length(tmp_path):

@@ -71,18 +71,72 @@ def test_a_flipped_bit_is_an_error(file, compression):
         read(file(bytes(data)), compression)
 
 
-@pytest.mark.parametrize("compression", PACK)
-@pytest.mark.parametrize("garbage", [b"garbage", b"\x1f", b"\n"])
-def test_what_follows_the_last_member_is_an_error(file, compression, garbage):
+GARBAGE = [b"garbage", b"\n", b"\0\0garbage"]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "xz"])
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_what_follows_the_last_frame_of_zstd_or_xz_is_an_error(file, compression, garbage):
     with pytest.raises(UnreadableFile):
         read(file(PACK[compression](TEXT) + garbage), compression)
 
 
+@pytest.mark.parametrize("compression", ["gzip", "bz2"])
+@pytest.mark.parametrize("garbage", [*GARBAGE, b"x" * 3_000_000])
+def test_what_follows_the_last_member_of_gzip_or_bzip2_is_passed_over_with_a_warning(
+    file, caplog, compression, garbage
+):
+    path = file(PACK[compression](TEXT) + garbage)
+    assert read(path, compression) == TEXT
+    assert f"{path}: {len(garbage.lstrip(bytes(compression == 'gzip'))):,} bytes after the end" in caplog.text
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bz2"])
+def test_a_damaged_member_before_sound_ones_is_an_error_after_what_was_sound(file, compression):
+    damaged = b"?" + PACK[compression](b"second")[1:]
+    path = file(PACK[compression](TEXT) + damaged + PACK[compression](b"third"))
+    found = b""
+    with pytest.raises(UnreadableFile, match=f"no {compression} stream where the next one begins"):
+        for chunk in streams.read_chunks(str(path), compression):
+            found += chunk
+    assert found == TEXT
+
+
 @pytest.mark.parametrize("compression", PACK)
-@pytest.mark.parametrize("data", [b"", b"plain text, whatever the name says\n" * 100])
-def test_a_file_that_is_not_compressed_is_an_error(file, compression, data):
-    with pytest.raises(UnreadableFile):
+def test_a_file_is_what_it_begins_with_whatever_its_name_says(file, compression):
+    assert read(file(TEXT), compression) == TEXT
+    for named in streams.SUFFIXES:
+        assert read(file(PACK[compression](TEXT)), named) == TEXT
+
+
+@pytest.mark.parametrize("compression", PACK)
+@pytest.mark.parametrize("data", [b"", b"\x1f\x8c\x08\0\0 neither text nor a stream", b"\xff" * 100])
+def test_a_file_that_is_neither_text_nor_compressed_is_an_error(file, compression, data):
+    with pytest.raises(UnreadableFile, match=f"a {compression} stream"):
         read(file(data), compression)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(b"PAR1\x15\x04", "a Parquet file"), (b"PK\x03\x04", "a zip archive"), (b"7z\xbc\xaf\x27\x1c", "a 7z archive")],
+)
+def test_files_of_other_kinds_are_named(file, data, kind):
+    with pytest.raises(UnreadableFile, match=f"is {kind}, which its name does not say"):
+        read(file(data), "none")
+    assert read(file(b"PAR1 is how Parquet files begin"), "none") == b"PAR1 is how Parquet files begin"
+
+
+def zstd_window(log: int) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=log)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return compressor.compress(TEXT) + compressor.flush()
+
+
+def test_a_wide_zstd_window_is_read_or_its_size_and_the_way_on_are_told(file):
+    assert read(file(zstd_window(27)), "zstd") == TEXT
+    with pytest.raises(UnreadableFile, match=r"window of 2,048 MB, .* at most 128 MB.* zstd -d --long=31 ") as told:
+        read(file(zstd_window(31)), "zstd")
+    assert "corrupt" not in str(told.value)
 
 
 @pytest.mark.parametrize("compression", ["gzip", "xz"])

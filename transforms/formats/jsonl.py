@@ -1,14 +1,13 @@
 """JSON lines: one object a line. Plain files are cut anywhere; a range owns the lines that start in it."""
 
-import json
-import math
+import codecs
 from collections.abc import Callable, Iterator
 from itertools import compress, pairwise
 from typing import Any
 
 import orjson
 
-from sluice.transforms import committing, storage, streams, validation
+from sluice.transforms import committing, contents, json_values, storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.lines import Lines, lines, owned_lines
 from sluice.transforms.records import Fields, Span, Unit, Window
@@ -18,16 +17,21 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")
 FIELDS = ("text", "id", "vector", "columns")
 
-_BOM = b"\xef\xbb\xbf"
-
 
 def cut(info: storage.FileInfo, compression: str, target_bytes: int) -> list[tuple[int, int]]:
     """Byte ranges of about `target_bytes`; a compressed file is one range."""
-    if compression != "none" or info.size <= target_bytes:
+    if compression != "none" or info.size <= target_bytes or not _can_be_cut(info.path):
         return [(0, info.size)]
     count = -(-info.size // target_bytes)
     edges = [info.size * index // count for index in range(count + 1)]
     return list(pairwise(edges))
+
+
+def _can_be_cut(path: str) -> bool:
+    """Whether it is plain text that lines can be looked for in anywhere, as its name says."""
+    with storage.open_read(path) as file:
+        head = file.read(contents.HEAD)
+    return contents.compression(head) is None and contents.wide_encoding(head) is None
 
 
 def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension | None = None) -> Iterator[Window]:
@@ -49,6 +53,7 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
     vector_of = _getter(fields.vector)
     columns_of = [(name, _getter(name, MISSING)) for name in fields.columns]
     loads, relative = orjson.loads, span.relative
+    settle = json_values.Settle(id_of)
     batch, raws, size = _empty(fields), [], 0
     try:
         for block in _blocks(span, compression, limit):
@@ -65,7 +70,10 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
                     try:
                         record = loads(line)
                     except orjson.JSONDecodeError:
-                        record, fault = _second_look(line, vector_of, first=start == 0)
+                        if line.isspace():
+                            continue
+                        record, fault = json_values.second_look(line, first=start == 0)
+                        settle.odd.append(len(ids))
                 if type(record) is not dict:
                     record, fault = {}, validation.NOT_AN_OBJECT
                 if fault:
@@ -82,18 +90,15 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
                 raws.append(line)
                 size += len(line)
                 if len(ids) >= validation.WINDOW_RECORDS or size >= validation.WINDOW_BYTES:
-                    batch.heads = raws.__getitem__
-                    yield batch
+                    yield settle(batch, raws)
                     batch, raws, size = _empty(fields), [], 0
                     texts, ids = batch.texts, batch.ids
     except streams.UnreadableFile:
         if raws:
-            batch.heads = raws.__getitem__
-            yield batch
+            yield settle(batch, raws)
         raise
     if raws:
-        batch.heads = raws.__getitem__
-        yield batch
+        yield settle(batch, raws)
 
 
 def _empty(fields: Fields) -> Batch:
@@ -103,36 +108,6 @@ def _empty(fields: Fields) -> Batch:
         vectors=None if fields.vector is None else [],
         columns={name: [] for name in fields.columns},
     )
-
-
-def _second_look(line: bytes, vector_of: Callable | None, *, first: bool) -> tuple[Any, str | None]:
-    """What is wrong with a line that did not parse; a byte order mark at the file's start is not wrong."""
-    if first and line.startswith(_BOM):
-        return _parsed(line[len(_BOM) :], vector_of)
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return {}, validation.INVALID_UTF8
-    if vector_of and (b"NaN" in line or b"Infinity" in line) and _not_finite(line, vector_of):
-        return {}, validation.VECTOR_NOT_FINITE
-    return {}, validation.NOT_JSON
-
-
-def _parsed(line: bytes, vector_of: Callable | None) -> tuple[Any, str | None]:
-    try:
-        return orjson.loads(line), None
-    except orjson.JSONDecodeError:
-        return _second_look(line, vector_of, first=False)
-
-
-def _not_finite(line: bytes, vector_of: Callable) -> bool:
-    """Whether a vector holds NaN or Infinity, which JSON does not have and Python's json writes."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    vector = vector_of(record) if type(record) is dict else None
-    return type(vector) is list and any(type(value) is float and not math.isfinite(value) for value in vector)
 
 
 def _getter(name: str | None, missing: Any = None) -> Callable[[dict], Any] | None:
@@ -157,18 +132,31 @@ def _getter(name: str | None, missing: Any = None) -> Callable[[dict], Any] | No
 
 
 def _blocks(span: Span, compression: str, limit: int) -> Iterator[Lines]:
-    if compression != "none":
-        return lines(streams.read_chunks(span.path, compression), limit=limit)
+    if (span.start, span.stop) == (0, span.size):
+        return lines(_narrow(streams.read_chunks(span.path, compression), span.path), limit=limit)
     # One byte early: a line starts at `start` only if a newline is just before it.
     begin = max(span.start - 1, 0)
     chunks = streams.read_chunks(span.path, compression, start=begin)
     return owned_lines(chunks, begin=begin, start=span.start, stop=span.stop, limit=limit)
 
 
+def _narrow(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
+    """The chunks. Raises UnreadableFile for UTF-16 and UTF-32: kept lines are copied byte for byte, not converted."""
+    first = next(chunks, b"")
+    if (encoding := contents.wide_encoding(first)) is not None:
+        name = encoding.upper()
+        raise streams.UnreadableFile(path, f"is {name}, and JSON lines are UTF-8; convert it: iconv -f {name} -t UTF-8")
+    yield first
+    yield from chunks
+
+
 def export(
     unit: Unit, keep: Any, stem: str, *, max_document_bytes: int, on_unreadable: str = "fail"
 ) -> list[tuple[str, int]]:
-    """Copies the kept lines byte for byte into one file; returns its name and its number of documents."""
+    """Copies the kept lines byte for byte into one file, without the byte order marks that began the inputs.
+
+    Returns its name and its number of documents.
+    """
     url = stem + SUFFIXES[0] + streams.SUFFIXES[unit.compression]
     mask = KeepMask(keep, on_unreadable=on_unreadable)
     with committing.create(url) as path, streams.open_write(path, unit.compression) as out:
@@ -184,6 +172,9 @@ def _copy(block: Lines, mask: KeepMask, write: Callable[[bytes], Any]) -> None:
     records = [line for line in block.lines if line and not line.isspace()]
     if not records:
         return
+    if block.offset == 0:
+        # A mark that began an input file would stand in the middle of the output, where it is no JSON.
+        records[0] = records[0].removeprefix(codecs.BOM_UTF8)
     chosen = mask.take(len(records)).tolist()
     kept = list(compress(records, chosen))
     if kept and block.cut:

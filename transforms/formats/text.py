@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from sluice.transforms import committing, storage, streams, validation
+from sluice.transforms import committing, contents, storage, streams, validation
 from sluice.transforms.kept import KeepMask
 from sluice.transforms.records import Fields, Span, Unit, Window
 from sluice.transforms.validation import Batch, Dimension
@@ -28,7 +28,7 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
         faults[0] = validation.TOO_LARGE
     else:
         try:
-            text = data.decode("utf-8-sig")
+            text = data.decode(contents.wide_encoding(data) or "utf-8-sig")
         except UnicodeDecodeError:
             faults[0] = validation.INVALID_UTF8
     texts = None if fields.text is None else [text]
@@ -68,7 +68,11 @@ def export(
 
 
 def _inside(relative: str) -> str:
-    """The path itself. Raises ValueError for one that could leave the folder it is put in."""
-    if any(part in ("", ".", "..") for part in relative.split("/")) or "\\" in relative or "\0" in relative:
+    """The path itself. Raises ValueError for one that could leave the folder it is put in.
+
+    A backslash is a character like others, but systems that take it for a slash must not be led out either.
+    """
+    parts = relative.split("/")
+    if any(part in ("", ".", "..") for part in parts) or ".." in relative.split("\\") or "\0" in relative:
         raise ValueError(f"{relative!r} cannot be used as a path below the output")
     return relative
