@@ -8,6 +8,7 @@ weights are shares of the others. All arithmetic is on whole numbers, so scores 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,8 @@ STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 SCALE = 1 << 30
 # Weights are whole numbers of this many to one.
 WEIGHT = 10_000
+# Rules that a document's score remembers.
+COSTLIEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +126,49 @@ def document_score(text: str, weights: tuple[int, ...], parse: Parse | None = No
     weights: as whole_weights gives them. A line's score is the share of the weights whose rules it satisfies. Raises
     ValueError when a rule that needs a parser weighs something and there is no parser.
     """
-    rules = [(weight, rule) for weight, rule in zip(weights, RULES.values()) if weight]
-    parsed = np.array(weights[len(RULES) :], np.int64)
+    return judge(text, weights, parse).score
+
+
+class Judgement(NamedTuple):
+    """A document's score, and the rules (places in ALL_RULES) that cost it most with what each did, 0..SCALE."""
+
+    score: int
+    costs: list[tuple[int, int]]
+
+
+def judge(text: str, weights: tuple[int, ...], parse: Parse | None = None) -> Judgement:
+    """document_score, and at most COSTLIEST rules, equal ones in the order of ALL_RULES, none that cost nothing.
+
+    A rule costs its share of the weights times the share of the tokens that stand in lines which break it, so SCALE is
+    the score and all costs, but for rounding down.
+
+    >>> judge("No stop", whole_weights({"terminal_punctuation": 3, "no_all_caps": 1}))
+    Judgement(score=268435456, costs=[(5, 805306368)])
+    """
+    rules = [(place, weight, rule) for place, (weight, rule) in enumerate(zip(weights, RULES.values())) if weight]
     lines = lines_of(text)
-    more = np.zeros(len(lines), np.int64)
-    if parsed.any():
+    # Weight times tokens that each rule, broken, keeps from a document.
+    lost = [0] * len(weights)
+    total = 0
+    for line in lines:
+        tokens = line.tokens
+        total += tokens
+        for place, weight, rule in rules:
+            if not rule(line):
+                lost[place] += tokens * weight
+    if any(weights[len(RULES) :]):
         if parse is None:
             raise ValueError("weights of text quality need a parser, and none is given")
-        more = parse([line.text for line in lines]) @ parsed
-    total = earned = 0
-    for line, extra in zip(lines, more.tolist()):
-        total += line.tokens
-        earned += line.tokens * (extra + sum(weight for weight, rule in rules if rule(line)))
-    return SCALE * earned // (total * sum(weights)) if total else 0
+        sizes = np.array([line.tokens for line in lines], np.int64)
+        broken = sizes @ ~parse([line.text for line in lines])
+        for place, count in enumerate(broken.tolist(), start=len(RULES)):
+            lost[place] = count * weights[place]
+    if not total:
+        return Judgement(0, [])
+    whole = total * sum(weights)
+    costly = sorted((place for place in range(len(lost)) if lost[place]), key=lambda place: -lost[place])
+    costs = [(place, SCALE * lost[place] // whole) for place in costly[:COSTLIEST]]
+    return Judgement(SCALE * (whole - sum(lost)) // whole, costs)
 
 
 def learn_weights(

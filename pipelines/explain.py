@@ -185,9 +185,17 @@ class Explanation:
                 "threshold": None if threshold is None else threshold / config["scale"],
                 "neighbour": None if None in neighbour else (self._decision(neighbour) or {}).get("id"),
                 "match": self._match(name, row),
+                "rules": self._rules(name, row, scores.manifest["config"]),
             }
             if not kept:
                 return
+
+    def _rules(self, name: str, row: dict[str, Any], config: dict[str, Any]) -> list[dict[str, Any]]:
+        """What a step that sums rules had most against the document; `weight`: what a rule costs that no line meets."""
+        weights = config.get("weights") or {}
+        whole = sum(weights.values()) or 1
+        found = self.run.options(name).rules(row)
+        return [one | {"weight": weights.get(one["rule"], 0) / whole} for one in found]
 
     def _match(self, name: str, row: dict[str, Any]) -> dict[str, Any] | None:
         """What outside the run the document resembles, where a step compares with something there."""
@@ -251,6 +259,8 @@ def _step(step: dict[str, Any]) -> str:
     near = "" if step["neighbour"] is None else f", nearest {printable(step['neighbour'], 80)}"
     if match := step["match"]:
         near += f", nearest {printable(match['id'], 80)} of {printable(match['where'], 200)}"
+    rules = ", ".join(f"{one['rule']} {one['cost']:.2f} of {one['weight']:.2f}" for one in step["rules"])
+    near += f"; rules that cost most: {rules}" if rules else ""
     return f"{step['step']}: {step['outcome']}, score {_score(step['score'])}, {limit}{near}"
 
 

@@ -141,6 +141,10 @@ class Step(Strict):
         """What outside the run a document resembles, from its row of scores/: where, id, text and problem."""
         return None
 
+    def rules(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rules that cost a document most, from its row of scores/: rule, and cost as a share of the best score."""
+        return []
+
     def details(self, step: "AuditedStep") -> dict[str, Any] | None:
         """What the report says about the finished step that no other step has."""
         return None

@@ -124,24 +124,42 @@ class FindWeights(beam.PTransform):
         return both | Commit(artifacts=(self.weights,), expected=self.units, config=config)
 
 
-class WriteTextScores(WriteUnit):
-    """Unit -> its part of scores/, by a function of a document's text."""
+# The rules that cost a document most, the costliest first, and what they did (parts of models.quality.SCALE).
+COSTS = pa.list_(pa.struct([("rule", pa.string()), ("cost", pa.int64())]))
 
-    def __init__(self, target: Artifact, texts: Texts, guard: Guard, score: Callable[[str], int]):
+
+class WriteTextScores(WriteUnit):
+    """Unit -> its part of scores/, by a judgement of a document's text; its rules are the column `rules`."""
+
+    def __init__(self, target: Artifact, texts: Texts, guard: Guard, judge: Callable[[str], quality.Judgement]):
         super().__init__(target)
-        self.texts, self.guard, self.score = texts, guard, score
+        self.texts, self.guard, self.judge = texts, guard, judge
 
     def write(self, unit: Unit) -> None:
         documents = self.texts.documents.read(unit.id, ["row", "tokens", *self.guard.columns()])
-        blocks = [np.empty(0, np.int64)]
-        for here, texts in self.texts.windows(unit):
-            block = np.zeros(len(here), np.int64)
-            block[here] = [self.score(text) for text in texts]
-            blocks.append(block)
-            progress.add(self.stage, len(here))
         alive = survivors(self.texts.keep, unit.id, len(documents))
-        score = np.concatenate(blocks)
-        write_scores(self.target, unit.id, documents=documents, alive=alive, score=score, guard=self.guard)
+        score = np.zeros(len(documents), np.int64)
+        rules, costs = (np.full((len(documents), quality.COSTLIEST), -1, np.int64) for _ in range(2))
+        start = 0
+        for here, texts in self.texts.windows(unit):
+            for place, text in zip((start + np.flatnonzero(here)).tolist(), texts):
+                judged = self.judge(text)
+                score[place] = judged.score
+                for rank, (rule, cost) in enumerate(judged.costs):
+                    rules[place, rank], costs[place, rank] = rule, cost
+            start += len(here)
+            progress.add(self.stage, len(here))
+        extra = {"rules": _packed(rules, costs, alive)}
+        write_scores(self.target, unit.id, documents=documents, alive=alive, score=score, guard=self.guard, extra=extra)
+
+
+def _packed(rules: np.ndarray, costs: np.ndarray, alive: np.ndarray) -> pa.Array:
+    """int64 [n, m], rules as places and -1 after a document's last -> COSTS [n]; null for documents no longer in."""
+    there = rules >= 0
+    names = pa.array(quality.ALL_RULES, pa.string()).take(pa.array(rules[there]))
+    values = pa.StructArray.from_arrays([names, pa.array(costs[there])], fields=list(COSTS.value_type))
+    offsets = pa.array(np.r_[0, np.cumsum(there.sum(axis=1))], pa.int32())
+    return pa.ListArray.from_arrays(offsets, values, COSTS, mask=pa.array(~alive))
 
 
 @dataclass
@@ -151,8 +169,9 @@ class LowQualityFirst:
     weights: tuple[int, ...]
     parse: quality.Parse | None = None
 
-    def __call__(self, text: str) -> int:
-        return -quality.document_score(text, self.weights, self.parse)
+    def __call__(self, text: str) -> quality.Judgement:
+        judged = quality.judge(text, self.weights, self.parse)
+        return judged._replace(score=-judged.score)
 
 
 @dataclass

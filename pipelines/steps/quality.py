@@ -89,5 +89,9 @@ class Quality(Step):
         config = {"weights": {name: weights.get(name, 0) for name in names}}
         yield work.stage("scores", work.scores, ScoreTexts(work.inventory, write, work.units, config))
 
+    def rules(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        # Runs of earlier versions have no such column.
+        return [one | {"cost": one["cost"] / quality.SCALE} for one in row.get("rules") or ()]
+
     def details(self, step: AuditedStep) -> dict[str, Any] | None:
         return {"weights": step.scores.manifest["config"]["weights"]}

@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.models import ngram, quality
-from sluice.models.quality import RULES, SCALE, Line, document_score, learn_weights, lines_of, satisfied, whole_weights
+from sluice.models.quality import (
+    RULES,
+    SCALE,
+    Line,
+    document_score,
+    judge,
+    learn_weights,
+    lines_of,
+    satisfied,
+    whole_weights,
+)
 
 SENTENCE = "the people of this town have always lived with water and they know that it is to be used well"
 GOOD = "The cat sat with the dog, and it was warm."
@@ -45,6 +55,38 @@ def test_a_document_scores_the_share_of_weights_its_lines_earn_by_tokens() -> No
     assert document_score(f"{GOOD}\n\n  menu home\nMenu home", weights) == SCALE * (12 * 4 + 2 * 3) // (16 * 4)
     assert document_score(" \n ", weights) == 0
     assert document_score(GOOD, weights) == SCALE
+
+
+def test_the_rules_that_cost_most_are_named_with_what_they_cost() -> None:
+    weights = whole_weights(
+        {"first_letter_caps": 3, "terminal_punctuation": 1, "token_count_ge_3": 4, "no_javascript": 9}
+    )
+    rules = list(RULES)
+    # Of 16 tokens, 4 stand in lines without a full stop and of fewer than three tokens, 2 in one without a capital.
+    found = judge(f"{GOOD}\nmenu home\nMenu home", weights)
+    assert [(rules[rule], cost) for rule, cost in found.costs] == [
+        ("token_count_ge_3", SCALE * 4 * 4 // (16 * 17)),
+        ("first_letter_caps", SCALE * 2 * 3 // (16 * 17)),
+    ]
+    assert judge(GOOD, weights).costs == judge(" \n ", weights).costs == []
+
+
+def satisfied_share(text: str, weights: tuple[int, ...]) -> int:
+    """The definition of a document's score."""
+    lines = lines_of(text)
+    sizes, points = [line.tokens for line in lines], satisfied(lines) @ np.array(weights[: len(RULES)], np.int64)
+    earned = sum(size * int(own) for size, own in zip(sizes, points))
+    return SCALE * earned // (sum(sizes) * sum(weights)) if sum(sizes) else 0
+
+
+@given(text=st.text("aB .,{1\n", max_size=60), given=st.lists(st.integers(0, 9), min_size=10, max_size=10).filter(any))
+@settings(max_examples=100, deadline=None)
+def test_scores_and_costs_are_those_of_the_definition(text: str, given: list[int]) -> None:
+    weights = whole_weights(dict(zip(RULES, given)))
+    found = judge(text, weights)
+    assert found.score == satisfied_share(text, weights)
+    assert sum(cost for _, cost in found.costs) <= SCALE - found.score
+    assert [cost for _, cost in found.costs] == sorted((cost for _, cost in found.costs), reverse=True)
 
 
 @given(text=st.text(max_size=200), weight=st.floats(0.001, 1e9))

@@ -13,6 +13,7 @@ from sluice.models import ngram, quality
 from sluice.models.components import stars
 from sluice.models.hashing import seeded
 from sluice.models.minhash import band_hashes, shingle_sets, similar
+from sluice.pipelines.explain import explain, render
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.runner import StageFailed
 from sluice.pipelines.steps import minhash as minhash_step
@@ -20,6 +21,7 @@ from sluice.pipelines.steps.minhash import MinHash
 from sluice.transforms import components
 from sluice.transforms.bands import BAND, Bands, SendBands
 from sluice.transforms.stages import read_units
+from tests.pipelines import reading_back
 from tests.pipelines.corpora import artifact, decisions, fates, kept_ids, make_rows, write_jsonl
 from tests.pipelines.oracle import Oracle
 from tests.pipelines.running import run_steps
@@ -189,6 +191,19 @@ def test_quality_keeps_the_best_by_given_weights(rows, source, tmp_path):
     assert kept_ids(tmp_path / "run") == best(rows, WEIGHTS, ceil(0.6 * len(rows)))
     assert report["steps"][0]["details"]["weights"] == dict.fromkeys(quality.RULES, 0) | WEIGHTS
     assert not (tmp_path / "run/steps/01-quality/weights").exists()
+    # Every document's costliest rules are with its score, and explain names them.
+    run, whole = str(tmp_path / "run"), quality.whole_weights(WEIGHTS)
+    column = reading_back.whole(tmp_path / "run", "steps/01-quality/scores", ["rules"])["rules"].to_pylist()
+    for row, rules in zip(rows, column):
+        expected = quality.judge(row["text"], whole).costs
+        assert [(one["rule"], one["cost"]) for one in rules] == [(quality.ALL_RULES[at], cost) for at, cost in expected]
+    costly = next(number for number, rules in enumerate(column) if rules)
+    found = explain(run, rows[costly]["id"])
+    (rule, *_) = found["steps"][0]["rules"]
+    assert rule["rule"] == column[costly][0]["rule"]
+    assert rule["cost"] == column[costly][0]["cost"] / quality.SCALE <= rule["weight"]
+    line = f"; rules that cost most: {rule['rule']} {rule['cost']:.2f} of {rule['weight']:.2f}"
+    assert line in reading_back.shown(render(found), width=500)
 
 
 def test_quality_learns_from_a_sample_that_units_do_not_change(rows, source, tmp_path):
