@@ -1,10 +1,15 @@
 """Arrow's types: those that Parquet cannot store again, and those that Arrow reads but cannot filter."""
 
+import base64
 import functools
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+# Where Arrow keeps the types that Parquet's do not tell apart.
+_ARROW_SCHEMA = "ARROW:schema"
 
 
 def is_view(kind: pa.DataType) -> bool:
@@ -37,21 +42,28 @@ def _plain_field(field: pa.Field) -> pa.Field:
 
 
 def chosen_rows(table: pa.Table, chosen: np.ndarray) -> pa.Table:
-    """The rows of a table that a mask names, with the table's own types.
-
-    Arrow 25 has no kernel that takes from views, so these are strings for a moment.
-    """
+    """The rows of a table that a mask names, in `plain` types: Arrow 25 has no kernel that takes from views."""
     mask = pa.array(chosen)
-    columns = [_filtered(column, mask) for column in table.columns]
+    columns = [column.cast(plain(column.type)).filter(mask) for column in table.columns]
     # A table without columns has rows all the same, which from_arrays would forget.
-    return pa.Table.from_arrays(columns, schema=table.schema) if columns else table.filter(mask)
+    return pa.Table.from_arrays(columns, schema=plain_schema(table.schema)) if columns else table.filter(mask)
 
 
-def _filtered(column: pa.ChunkedArray, mask: pa.Array) -> pa.ChunkedArray:
-    kind = plain(column.type)
-    if kind.equals(column.type):
-        return column.filter(mask)
-    return column.cast(kind).filter(mask).cast(column.type)
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([_plain_field(field) for field in schema], metadata=schema.metadata)
+
+
+def writer(target: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """A file of tables in `plain` types, which has a schema's own types for those who read it.
+
+    Arrow 25 writes no structs of views that have more than a few rows; as the file has it they are the same.
+    """
+    stored = plain_schema(schema)
+    same = stored.equals(schema)
+    file = pq.ParquetWriter(target, stored, compression="zstd", store_schema=same)
+    if not same:
+        file.add_key_value_metadata({_ARROW_SCHEMA: base64.b64encode(schema.serialize().to_pybytes())})
+    return file
 
 
 def check_writable(path: str, schema: pa.Schema) -> None:
@@ -72,8 +84,8 @@ def _fault(field: pa.Field) -> str:
     schema = pa.schema([field])
     table = pa.Table.from_arrays([pa.chunked_array([pa.array([], field.type)])], schema=schema)
     try:
-        with pq.ParquetWriter(pa.BufferOutputStream(), schema) as writer:
-            writer.write_table(chosen_rows(table, np.zeros(0, bool)))
+        with writer(pa.BufferOutputStream(), schema) as file:
+            file.write_table(chosen_rows(table, np.zeros(0, bool)))
     # Arrow reports bad types as OSErrors too.
     except (pa.ArrowException, OSError) as error:
         return str(error)

@@ -4,9 +4,8 @@ import contextlib
 from types import TracebackType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sluice.transforms import committing
+from sluice.transforms import committing, parquet_types
 from sluice.transforms.parquet_times import leaves
 
 _ROW_GROUP_BYTES = 64 << 20
@@ -39,7 +38,7 @@ class Outputs:
         stack.__exit__(kind, error, trace)
 
     def add(self, table: pa.Table, schema: pa.Schema) -> None:
-        """schema: the table's, with what is said of it."""
+        """table: as parquet_types.chosen_rows gives it. schema: with the types it had, and what is said of it."""
         writer = self._writer(schema)
         writer.add(table)
         name, documents = self.names[writer.number]
@@ -75,7 +74,7 @@ class _Writer:
         self._entries = _Entries()
         with contextlib.ExitStack() as stack:
             path = stack.enter_context(committing.create(url))
-            self._file = stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+            self._file = stack.enter_context(parquet_types.writer(path, schema))
             self._stack = stack.pop_all()
 
     def __exit__(

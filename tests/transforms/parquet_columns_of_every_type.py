@@ -1,11 +1,16 @@
 """Columns of three rows, of every type that Parquet can hold, for tests that copy them."""
 
+import base64
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.transforms import parquet_types
 
 UUIDS = [uuid.UUID(int=number).bytes for number in range(2)]
 _TENSOR = pa.fixed_shape_tensor(pa.float32(), (2, 2))
@@ -48,3 +53,11 @@ COLUMNS: dict[str, pa.Array] = {
     "null": pa.nulls(3),
     "list of nulls": pa.array([[None], [], None], pa.list_(pa.null())),
 }
+
+
+def write(table: pa.Table, path: Path, rows: int, **options) -> None:
+    """Row groups of so many rows. Arrow itself cannot write long structs of views, but what others wrote it reads."""
+    plain = parquet_types.plain_schema(table.schema)
+    with pq.ParquetWriter(path, plain, store_schema=False, **options) as file:
+        file.write_table(pa.table([column.cast(kind) for column, kind in zip(table.columns, plain.types)], plain), rows)
+        file.add_key_value_metadata({"ARROW:schema": base64.b64encode(table.schema.serialize().to_pybytes())})
