@@ -12,7 +12,7 @@ import numpy as np
 
 from sluice.models.hashing import id_hash, seeded
 from sluice.pipelines.finished import Finished
-from sluice.transforms import committing, storage
+from sluice.transforms import committing, listing, storage
 from sluice.transforms.decisions import corpus_folder
 
 FOLDER = "repeats"
@@ -76,7 +76,7 @@ def plan_repeats(run: Finished, *, kept_tokens: int | None) -> dict[str, Any] | 
 
 def _files(folder: str) -> list[str]:
     try:
-        return [file.path for file in storage.list_files(folder)]
+        return [file.path for file in listing.list_files(folder)]
     except FileNotFoundError:
         return []
 

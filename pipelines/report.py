@@ -137,6 +137,7 @@ class Report:
             "units": inventory["units"],
             "files": inventory["files"],
             "bytes_in": inventory["bytes"],
+            "unread": inventory.get("unread", {}),
             "records": totals.records,
             "rejected": totals.rejected,
             "reasons": found["reasons"],

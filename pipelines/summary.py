@@ -56,6 +56,10 @@ def _notes(report: dict[str, Any]) -> list[Text]:
         f"\n{counted(totals['records'], 'record')} in {counted(totals['files'], 'file')}, {size(totals['bytes_in'])}; "
         f"kept {size(totals['bytes_out'])}."
     ]
+    if unread := totals.get("unread"):
+        entries = sum(unread.values())
+        kinds = ", ".join(f"{number(count)} x {kind}" for kind, count in unread.items())
+        lines.append(f"{number(entries)} {'entries were' if entries > 1 else 'entry was'} not read: {kinds}.")
     if totals["rejected"]:
         reasons = sorted(totals["reasons"].items(), key=lambda item: -item[1])[:3]
         named = ", ".join(f"{number(count)} x {printable(reason, 80)}" for reason, count in reasons)

@@ -34,7 +34,8 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     It remembers no listings: other processes write into the same folders.
     """
     if "://" not in url:
-        return fsspec.core.url_to_fs(url)
+        # Not url_to_fs, which takes "::" in a name for one file system inside another.
+        return LocalFileSystem(), LocalFileSystem._strip_protocol(url)
     return fsspec.core.url_to_fs(url, use_listings_cache=False, **_timeouts(url.partition("://")[0]))
 
 

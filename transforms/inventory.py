@@ -4,10 +4,11 @@ import functools
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from sluice.transforms import filesystems, formats, storage
+from sluice.transforms import filesystems, formats, listing, storage
 from sluice.transforms.records import Span, Unit
 
 log = logging.getLogger("sluice")
@@ -15,7 +16,7 @@ UNIT_BYTES = 128 << 20
 _MOST_SPANS = 10_000  # small files have a cost of their own
 # Files about a data set that lie beside its tables.
 _ABOUT = re.compile(r"(readme|licen[sc]e|notice|citation)(\.(md|txt|rst|cff|bib))?|dataset_infos?\.json", re.IGNORECASE)
-_NAMED = 3
+ABOUT = "files about the data"
 
 SCHEMA = pa.schema(
     [
@@ -32,49 +33,70 @@ SCHEMA = pa.schema(
 )
 
 
+class Planned(NamedTuple):
+    """The units of a run, and how many entries of its inputs are not read, by kind."""
+
+    units: list[Unit]
+    unread: dict[str, int]
+
+
 def plan_units(inputs: Sequence[str], *, format: str | None = None, unit_bytes: int = UNIT_BYTES) -> list[Unit]:
+    """The units of `plan_inputs`."""
+    return plan_inputs(inputs, format=format, unit_bytes=unit_bytes).units
+
+
+def plan_inputs(inputs: Sequence[str], *, format: str | None = None, unit_bytes: int = UNIT_BYTES) -> Planned:
     """Units of about `unit_bytes` stored bytes over files, directories, globs or any fsspec URL, by path.
 
     Large Parquet and plain JSON-lines files are cut, small files of one format and compression packed
-    together. A file named twice is read once. `format` overrules what the files' names tell; compression is
-    always told by the name. In a directory of tables, what is said about them (README.md, LICENSE, ...) is no
-    document; a warning names it. Raises FileNotFoundError for an input without files, ValueError for a file of
-    unknown kind.
+    together. A file named twice is read once. `format` overrules what the files' names tell. In a directory of
+    tables, what is said about them (README.md, LICENSE, ...) is no document. A warning names what is not read.
+    Raises FileNotFoundError for an input without files, ValueError for a file of unknown kind.
     """
     if unit_bytes < 1:
         raise ValueError(f"unit_bytes is {unit_bytes}; it must be positive")
     if not inputs:
         raise ValueError("no inputs are given")
-    files = sorted({file.path: file for pattern in inputs for file in _listed(pattern, format)}.values())
+    listed = [_listed(pattern, format) for pattern in inputs]
+    files = sorted({file.path: file for found in listed for file in found.files}.values())
+    unread = _unread(listed, {file.path for file in files})
+    if unread:
+        total = sum(map(len, unread.values()))
+        _warn(f"{total:,} {'entries were' if total > 1 else 'entry was'} not read: {listing.describe(unread)}")
     root = _common_root(inputs, [file.path for file in files])
     pieces = (piece for file in files for piece in _pieces(file, root, format, unit_bytes))
-    return [
+    units = [
         Unit(index, name, compression, tuple(spans))
         for index, (name, compression, spans) in enumerate(_packed(pieces, unit_bytes))
     ]
+    return Planned(units, {kind: len(paths) for kind, paths in sorted(unread.items())})
 
 
-def _listed(pattern: str, format: str | None) -> list[storage.FileInfo]:
-    files = storage.list_files(pattern)
-    about = [file.path for file in files if _ABOUT.fullmatch(file.path.rpartition("/")[2])]
-    tables = [file for file in files if not _ABOUT.fullmatch(file.path.rpartition("/")[2])]
-    if not about or not tables or format or _is_glob(pattern):
-        return files
+def _unread(listed: Sequence[listing.Listing], read: set[str]) -> dict[str, list[str]]:
+    """What no input reads, by kind: one may name what another leaves out."""
+    kinds = {kind for found in listed for kind in found.unread}
+    unread = {kind: {path for found in listed for path in found.unread.get(kind, [])} - read for kind in kinds}
+    return {kind: sorted(paths) for kind, paths in unread.items() if paths}
+
+
+def _listed(pattern: str, format: str | None) -> listing.Listing:
+    found = listing.list_entries(pattern)
+    about = [file for file in found.files if _ABOUT.fullmatch(file.path.rpartition("/")[2])]
+    tables = [file for file in found.files if not _ABOUT.fullmatch(file.path.rpartition("/")[2])]
+    if not about or not tables or format or listing.is_glob(pattern):
+        return found
     if any(formats.identify(file.path)[0] == "text" for file in tables):
-        return files
-    more = f" and {len(about) - _NAMED:,} more" if len(about) > _NAMED else ""
-    _warn(f"{', '.join(about[:_NAMED])}{more}: not read, since the other files there are tables")
-    return tables
+        return found
+    for file in about:
+        found.leave_out(ABOUT, file.path)
+    found.files = tables
+    return found
 
 
 @functools.cache
 def _warn(line: str) -> None:
     """Once in a process, which may list its inputs several times."""
     log.warning("%s", line)
-
-
-def _is_glob(pattern: str) -> bool:
-    return any(character in pattern for character in "*?[")
 
 
 _Piece = tuple[str, str, Span, int]
@@ -123,13 +145,9 @@ def _common_root(inputs: Sequence[str], paths: list[str]) -> str:
     """
     roots = []
     for pattern in inputs:
-        fs, path = filesystems.filesystem(pattern)
-        if any(character in path for character in "*?["):
-            fixed = path[: min(path.index(character) for character in "*?[" if character in path)]
-            path = fixed.rpartition("/")[0]
-        elif storage.is_file(pattern):
-            path = path.rpartition("/")[0]
-        roots.append(path if filesystems.is_local(pattern) else fs.unstrip_protocol(path))
+        path = listing.folder_of(pattern)
+        local = filesystems.is_local(pattern)
+        roots.append(path if local else filesystems.filesystem(pattern)[0].unstrip_protocol(path))
     if (
         len({root.partition("://")[0] for root in roots if "://" in root}) + any("://" not in root for root in roots)
         > 1

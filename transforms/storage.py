@@ -77,10 +77,11 @@ def exists(url: str) -> bool:
 def is_file(url: str) -> bool:
     """Whether there is a file, and not a folder or nothing."""
     fs, path = filesystem(url)
-    return _file_at(fs, path, url) is not None
+    return file_at(fs, path, url) is not None
 
 
-def _file_at(fs: fsspec.AbstractFileSystem, path: str, url: str) -> dict[str, Any] | None:
+def file_at(fs: fsspec.AbstractFileSystem, path: str, url: str) -> dict[str, Any] | None:
+    """What the store tells of a file, None for a folder or nothing."""
     try:
         with reading(url):
             entry = fs.info(path)
@@ -93,28 +94,7 @@ def info(url: str) -> FileInfo:
     """Size and etag of one file. Raises FileNotFoundError."""
     fs, path = filesystem(url)
     with reading(url):
-        return _info(fs, fs.info(path))
-
-
-def list_files(pattern: str) -> list[FileInfo]:
-    """The files that a file, a directory (searched below) or a glob names, by path; hidden files are left out.
-
-    Raises FileNotFoundError when there is none.
-    """
-    fs, path = filesystem(pattern)
-    if any(character in path for character in "*?["):
-        with reading(pattern):
-            found = list(fs.glob(path, detail=True).values())
-    elif (entry := _file_at(fs, path, pattern)) is not None:
-        found = [entry]
-    else:
-        with reading(pattern):
-            found = list(fs.find(path, detail=True).values())
-    root = path.split("*")[0].split("?")[0].split("[")[0]
-    files = [_info(fs, entry) for entry in found if entry["type"] == "file" and not _hidden(entry["name"][len(root) :])]
-    if not files:
-        raise FileNotFoundError(f"no files at {pattern}")
-    return sorted(files)
+        return info_of(fs, fs.info(path))
 
 
 def find(url: str, *, depth: int | None = None) -> dict[str, dict[str, Any]]:
@@ -125,15 +105,17 @@ def find(url: str, *, depth: int | None = None) -> dict[str, dict[str, Any]]:
     return {name[len(path) :].strip("/"): entry for name, entry in found.items()}
 
 
-def _hidden(relative: str) -> bool:
-    return any(part.startswith((".", "_")) for part in relative.strip("/").split("/"))
+def local_info(path: str) -> FileInfo:
+    """Size and etag of a local file, through links."""
+    stat = os.stat(path)
+    # Nanoseconds: a file rewritten within the same second must not look the same.
+    return FileInfo(path, stat.st_size, f"{stat.st_size:x}-{stat.st_mtime_ns:x}")
 
 
-def _info(fs: fsspec.AbstractFileSystem, entry: dict) -> FileInfo:
+def info_of(fs: fsspec.AbstractFileSystem, entry: dict) -> FileInfo:
+    """Size and etag of a file, from what its store tells of it."""
     if isinstance(fs, LocalFileSystem):
-        # Nanoseconds: a file rewritten within the same second must not look the same.
-        stat = os.stat(entry["name"])
-        return FileInfo(entry["name"], stat.st_size, f"{stat.st_size:x}-{stat.st_mtime_ns:x}")
+        return local_info(entry["name"])
     marks = [entry.get(name) for name in ("etag", "ETag", "md5Hash", "crc32c", "generation", "mtime", "updated")]
     mark = next((str(value) for value in marks if value), "")
     return FileInfo(fs.unstrip_protocol(entry["name"]), int(entry["size"]), f"{int(entry['size']):x}-{mark}")

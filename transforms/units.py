@@ -8,21 +8,24 @@ from typing import Any
 import apache_beam as beam
 
 from sluice.transforms.artifacts import Artifact, Part, digest_of
-from sluice.transforms.inventory import SCHEMA, plan_units, units_to_table
+from sluice.transforms.inventory import SCHEMA, Planned, plan_inputs, units_to_table
 from sluice.transforms.records import Unit
 from sluice.transforms.stages import Commit, Start, report
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What `plan_units` takes."""
+    """What `plan_inputs` takes."""
 
     paths: tuple[str, ...]
     format: str | None
     unit_bytes: int
 
     def plan(self) -> list[Unit]:
-        return plan_units(self.paths, format=self.format, unit_bytes=self.unit_bytes)
+        return self.planned().units
+
+    def planned(self) -> Planned:
+        return plan_inputs(self.paths, format=self.format, unit_bytes=self.unit_bytes)
 
 
 def units_digest(units: Sequence[Unit]) -> str:
@@ -48,7 +51,7 @@ class TakeInventory(beam.PTransform):
 
     def _write(self, inputs: Inputs) -> Part:
         started = time.monotonic()
-        units = inputs.plan()
+        units, unread = inputs.planned()
         if units_digest(units) != self.digest:
             raise ValueError("the input files changed while they were listed; try again")
         size = sum({span.path: span.size for unit in units for span in unit.spans}.values())
@@ -56,6 +59,7 @@ class TakeInventory(beam.PTransform):
             "units": len(units),
             "bytes": size,
             "files": len({s.path for unit in units for s in unit.spans}),
+            "unread": unread,
         }
         self.inventory.write(0, [units_to_table(units)], SCHEMA, stats)
         part = self.inventory.describe(0)

@@ -16,7 +16,7 @@ from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationC
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from sluice.pipelines.main import main
-from sluice.transforms import committing, storage
+from sluice.transforms import committing, listing, storage
 from tests.cloud.proxy import DROP, LOSE, REFUSE, Proxy
 from tests.pipelines.corpora import decisions, make_rows, run_d4, write_jsonl
 from tests.pipelines.dataflow_service import Service, dataflow_service
@@ -137,7 +137,7 @@ def test_a_run_in_a_bucket_is_done_by_jobs_that_are_staged_there(service, bucket
     assert main(["stage", "documents", *run, *options]) == 0
     assert main(["curate", "--input", f"{root}/in/*.jsonl", *run, *recipe, *options]) == 0
     assert len(service.requests) == 10
-    staged = [file.path for file in storage.list_files(f"{root}/temporary")]
+    staged = [file.path for file in listing.list_files(f"{root}/temporary")]
     assert sum(path.endswith("pipeline.pb") for path in staged) == 10
     run_d4(
         source, tmp_path / "run", recipe="semdedup", text="none", threshold="0.9", clusters="4", keep=None, tokens=None

@@ -6,7 +6,7 @@ docker and gcloud are stand-ins: no image is built, and a job runs on this machi
 import pytest
 
 from sluice.pipelines.status import status
-from sluice.transforms import storage
+from sluice.transforms import listing
 from tests.docs.pages import ROOT, play
 from tests.warm import warm_python
 
@@ -45,4 +45,4 @@ def test_the_sequence_of_the_page_runs_from_top_to_bottom(programs, bucket):
     assert play(ROOT / "docs" / "dataflow.md", {"gs://bucket": bucket}) == 3
     found = status(f"{bucket}/runs/first")
     assert (found["state"], found["recipe"]) == ("finished", "d4")
-    assert storage.list_files(f"{bucket}/runs/first/corpus")
+    assert listing.list_files(f"{bucket}/runs/first/corpus")

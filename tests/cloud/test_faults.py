@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.transforms import committing, filesystems, reading, storage, streams
+from sluice.transforms import committing, filesystems, listing, reading, storage, streams
 from sluice.transforms.inventory import plan_units
 from sluice.transforms.records import Fields
 from tests.cloud.proxy import CUT, DROP, EXISTS, FORBID, LOSE, REFUSE, SLOW_DOWN, STALL, Proxy, Request
@@ -42,7 +42,7 @@ READS: dict[str, tuple[str, Callable[[str], object], object]] = {
     "copy": ("get", copy, CONTENT),
     "info": ("info", lambda url: storage.info(url).size, len(CONTENT)),
     "exists": ("info", storage.exists, True),
-    "listed": ("list", lambda url: [file.size for file in storage.list_files(url.rpartition("/")[0])], [len(CONTENT)]),
+    "listed": ("list", lambda url: [file.size for file in listing.list_files(url.rpartition("/")[0])], [len(CONTENT)]),
 }
 WRITES: dict[str, tuple[str, Callable[[str], object], bytes]] = {
     "create": ("put", put, CONTENT),

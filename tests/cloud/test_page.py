@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluice.pipelines.main import main
-from sluice.transforms import storage
+from sluice.transforms import listing
 
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 
@@ -32,7 +32,7 @@ def test_the_sequence_of_the_page_curates_a_corpus_in_a_bucket(store, tmp_path, 
             assert program == "sluice" and main(arguments) == 0
     assert given.keys() == {"STORAGE_EMULATOR_HOST", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"}
     assert "finished" in capsys.readouterr().out
-    assert storage.list_files("gs://corpora/runs/first/corpus")
+    assert listing.list_files("gs://corpora/runs/first/corpus")
 
 
 def test_the_emulator_of_the_page_is_the_one_that_is_tested():

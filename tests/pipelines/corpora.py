@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.pipelines.curate import curate, open_run
-from sluice.transforms import storage
+from sluice.transforms import listing, storage
 from sluice.transforms.artifacts import Artifact, find_manifest
 
 
@@ -75,7 +75,7 @@ def kept_ids(run: Path | str) -> set[str]:
 
 def corpus_rows(run: Path | str) -> list[dict]:
     """The curated JSON lines, in order."""
-    files = storage.list_files(storage.join(str(run), "corpus"))
+    files = listing.list_files(storage.join(str(run), "corpus"))
     return [json.loads(line) for file in files for line in storage.read_bytes(file.path).splitlines()]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from sluice.models.default_model import default_model_dir
 from sluice.pipelines.curate import curate
-from sluice.transforms import storage
+from sluice.transforms import listing, storage
 from sluice.transforms.survivors import fixed_bytes
 from tests.pipelines.corpora import artifact, decisions, make_rows, write_jsonl
 
@@ -52,7 +52,7 @@ def test_fewer_survivors_are_not_embedded_again_and_more_only_where_they_are_new
 
 def test_vectors_that_another_run_took_away_are_made_again(source, tmp_path):
     run(tmp_path / "a", source, 0.6)
-    for part in storage.list_files(str(tmp_path / "a/run/embeddings/part-*.parquet")):
+    for part in listing.list_files(str(tmp_path / "a/run/embeddings/part-*.parquet")):
         storage.delete(part.path)
     totals = run(tmp_path / "a", source, 0.5)
     assert (totals["embedded"], totals["reused"]) == (30, 0)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sluice.pipelines.curate import run_recipe
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.summary import summary
-from sluice.transforms import storage
+from sluice.transforms import listing
 from tests.pipelines.corpora import kept_ids, make_rows, write_jsonl
 from tests.pipelines.reading_back import shown
 from tests.pipelines.running import INPUT
@@ -41,7 +41,7 @@ def test_a_budget_above_what_there_is_becomes_epochs_of_shuffled_shards(rows, so
     lists = [(tmp_path / f"run/repeats/epoch-{epoch:03d}.txt").read_text().split() for epoch in (1, 2, 3)]
     assert not (tmp_path / "run/repeats/epoch-004.txt").exists()
     corpus = tmp_path / "run/corpus"
-    files = sorted(file.path[len(str(corpus)) + 1 :] for file in storage.list_files(str(corpus)))
+    files = sorted(file.path[len(str(corpus)) + 1 :] for file in listing.list_files(str(corpus)))
     assert [sorted(one) for one in lists] == [files] * 3 and len(files) > 5
     assert lists[0] != lists[1] != lists[2]
     assert f"the {total:,} kept are read 2.50 times" in shown(summary(report))

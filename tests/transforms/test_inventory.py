@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.transforms import storage
-from sluice.transforms.inventory import plan_units, table_to_units, units_to_table
+from sluice.transforms import listing
+from sluice.transforms.inventory import plan_inputs, plan_units, table_to_units, units_to_table
 from sluice.transforms.storage import FileInfo
 
 
@@ -122,10 +122,21 @@ def test_hidden_files_and_markers_are_left_out(corpus):
     assert len(plan_units([f"{corpus}/a"])) == 2
 
 
+def test_what_inputs_do_not_read_is_counted_by_kind_and_named_once(corpus, caplog):
+    for name in ("_SUCCESS", ".hidden", "README.md"):
+        (corpus / name).write_bytes(b"x")
+    (corpus / "gone.jsonl").symlink_to("/nonexistent")
+    inputs = [f"{corpus}/*", f"{corpus}/a", f"{corpus}/b", f"{corpus}/README.md"]
+    assert plan_inputs(inputs).unread == {"broken links": 1, "folders": 2, "hidden names": 2}
+    assert plan_inputs([str(corpus)]).unread == {"broken links": 1, "files about the data": 1, "hidden names": 2}
+    assert plan_inputs([f"{corpus}/a"]).unread == {}
+    assert f"5 entries were not read: broken links: 1 ({corpus}/gone.jsonl); folders: 2 (" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["../x.txt", "a/../../x.txt", "a//x.txt"])
 def test_an_object_whose_name_climbs_out_is_refused(monkeypatch, name):
     found = [FileInfo(f"memory:///corpus/{name}", 1, "1")]
-    monkeypatch.setattr(storage, "list_files", lambda pattern: found)
+    monkeypatch.setattr(listing, "list_entries", lambda pattern: listing.Listing(found))
     with pytest.raises(ValueError, match="outside the corpus"):
         plan_units(["memory://corpus"])
 

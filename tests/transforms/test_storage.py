@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluice.transforms import committing, storage
+from sluice.transforms import committing, listing, storage
 
 
 @pytest.mark.parametrize("root", ["local", "memory"])
@@ -34,9 +34,9 @@ def test_hidden_files_and_folders_are_not_listed(tmp_path):
     for name in ("a.jsonl", "sub/b.jsonl", ".hidden", "_parts/manifest.json", "sub/.tmp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    found = [file.path.removeprefix(f"{tmp_path}/") for file in storage.list_files(str(tmp_path))]
+    found = [file.path.removeprefix(f"{tmp_path}/") for file in listing.list_files(str(tmp_path))]
     assert found == ["a.jsonl", "sub/b.jsonl"]
-    assert [file.path for file in storage.list_files(f"{tmp_path}/*.jsonl")] == [f"{tmp_path}/a.jsonl"]
+    assert [file.path for file in listing.list_files(f"{tmp_path}/*.jsonl")] == [f"{tmp_path}/a.jsonl"]
 
 
 def test_a_rewritten_file_has_another_etag(tmp_path):

@@ -46,7 +46,7 @@ def identify(path: str, format: str | None = None) -> tuple[str, str]:
         packed = ", ".join(suffix for suffix in streams.SUFFIXES.values() if suffix)
         raise ValueError(
             f"{path}: unknown kind of file; known are {known}, each alone or with {packed}; "
-            "name the format if it is one of these"
+            "name the format if it is one of these, or the files to read by a pattern, such as 'folder/**/*.jsonl'"
         )
     if compression not in load(found).COMPRESSIONS:
         raise ValueError(f"{path}: {found} files are not read through {compression}")
