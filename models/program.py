@@ -152,6 +152,6 @@ def _processor() -> str:
     """A name for this kind of processor: programs compiled for another kind may use instructions it lacks."""
     name = platform.machine()
     with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         name += next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return hashlib.blake2b(name.encode(), digest_size=8).hexdigest()

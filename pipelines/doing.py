@@ -5,6 +5,8 @@ import logging
 import sys
 from collections.abc import Iterator
 
+from sluice.pipelines.printing import one_line
+
 log = logging.getLogger("sluice")
 
 
@@ -20,5 +22,5 @@ def doing(text: str) -> Iterator[None]:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as line:
-        line.add_task(text)
+        line.add_task(one_line(text))
         yield

@@ -5,6 +5,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
+
+from sluice.pipelines.printing import one_line, printable
+from sluice.pipelines.standard_streams import flush_stderr, to_stderr
 
 log = logging.getLogger("sluice")
 # Workers on this machine, and stores, log the traceback of an error that ends the command in a line of its own.
@@ -29,20 +33,33 @@ def exit_code(work: Callable[[], int], *, verbose: bool = False, resumes: bool =
     handler = logging.StreamHandler(sys.stderr)
     if not verbose:
         handler.addFilter(is_news)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    handler.setFormatter(Harmless())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # On a terminal there is a progress line; elsewhere each unit leaves one in the log.
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if sys.stderr.isatty() else logging.INFO)
     try:
         return work()
     except (ValueError, FileNotFoundError) as error:
-        print(f"sluice: {error}", file=sys.stderr)
+        to_stderr(one_line(f"sluice: {error}"))
         return 2
     except (RuntimeError, OSError) as error:
-        print(f"sluice: {error}", file=sys.stderr)
+        to_stderr(one_line(f"sluice: {error}"))
         return 1
     except KeyboardInterrupt:
-        print(f"sluice: stopped{'; the same command goes on from here' if resumes else ''}", file=sys.stderr)
+        to_stderr(f"sluice: stopped{'; the same command goes on from here' if resumes else ''}")
         return 130
+    finally:
+        flush_stderr()
+
+
+class Harmless(logging.Formatter):
+    """Log records whose texts, from files and stores, change nothing but where they stand; messages are one line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, exc_info: Any) -> str:
+        return printable(super().formatException(exc_info), lines=True)
 
 
 def is_news(record: logging.LogRecord) -> bool:

@@ -34,13 +34,20 @@ MOST_CANDIDATES = 1000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="RUN", help="run directory")
-    parser.add_argument("document", metavar="DOCUMENT", help="a document's id, or unit:row as reports give it")
+    parser.add_argument(
+        "document",
+        metavar="DOCUMENT",
+        nargs="?",
+        help="a document's id, or unit:row as reports give it; after -- an id that is an option's name: RUN -- --json",
+    )
     parser.add_argument("--full", action="store_true", help="show whole texts")
     parser.add_argument("--characters", type=int, default=CHARACTERS, help=f"of each text (default: {CHARACTERS})")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.document is None:
+        raise ValueError("explain needs a DOCUMENT: an id, or unit:row as reports give it")
     if args.characters < 1:
         raise ValueError(f"--characters must be at least 1, not {args.characters}")
     found = explain(args.url, args.document, characters=None if args.full else args.characters)

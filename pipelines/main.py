@@ -10,6 +10,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from sluice.pipelines import (
     clusters,
@@ -25,7 +26,8 @@ from sluice.pipelines import (
 )
 from sluice.pipelines.exits import exit_code
 from sluice.pipelines.options import OPTIONS, add_options, build_recipe, check_beam_args
-from sluice.pipelines.printing import show
+from sluice.pipelines.printing import one_line, show
+from sluice.pipelines.standard_streams import make_usable, to_stderr, to_stdout
 
 EXAMPLES = {
     "curate": """\
@@ -44,9 +46,20 @@ writes one.""",
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Repeats what was given in characters that a terminal does not obey."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+    def print_help(self, file: Any = None) -> None:
+        with to_stdout():
+            super().print_help(file)
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="sluice",
         description="Makes language-model training corpora smaller and better: near-duplicates in meaning go, then the "
         "over-represented rest, to an exact target.",
@@ -120,7 +133,7 @@ def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     recipe = build_recipe(recipe=args.recipe, inputs=args.input, **given)
     run, changes = prepare(recipe, args.run)
     for change in changes:
-        print(f"sluice: {change}", file=sys.stderr)
+        to_stderr(one_line(f"sluice: {change}"))
     if args.prepare:
         return 0
     report, _ = run_all(run, beam_args)
@@ -143,7 +156,11 @@ def _stage(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 when it worked, 1 when it failed, 2 when it was asked for wrongly."""
+    make_usable()
     args, beam_args = parser().parse_known_args(argv)
+    if args.command == "explain" and args.document is None and beam_args and beam_args[:-1] in ([], ["--"]):
+        # An id may begin with a dash, as a video's does; argparse leaves the -- before it where an option came first.
+        args.document, beam_args = beam_args[-1], []
     # A plan runs nothing: Beam's flags go into the command that it prints.
     takes_beam = args.command in ("curate", "stage", "plan")
 

@@ -26,7 +26,7 @@ from sluice.pipelines.plan_rates import load_constants
 from sluice.pipelines.plan_result import Plan
 from sluice.pipelines.plan_run_stages import forecast_work
 from sluice.pipelines.plan_warnings import find_warnings
-from sluice.pipelines.printing import emit
+from sluice.pipelines.printing import emit, write
 from sluice.pipelines.recipe import Recipe
 from sluice.pipelines.stages import Run
 
@@ -62,7 +62,7 @@ class PrintPrices(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(plan_prices.SHIPPED.read_text(encoding="utf-8"), end="")
+        write(plan_prices.SHIPPED.read_text(encoding="utf-8").rstrip())
         parser.exit()
 
 

@@ -3,10 +3,14 @@
 import json
 import sys
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.text import Text
+
+from sluice.pipelines.standard_streams import to_stdout
 
 # Control, format (bidirectional overrides among them), surrogate, private use, unassigned; line separators.
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -26,6 +30,11 @@ def printable(value: Any, limit: int | None = None, *, lines: bool = False) -> s
     parts = text.splitlines() if lines else [text]
     whole = "\n".join("".join(map(_escaped, _spaced(part, lines))) for part in parts)
     return whole if limit is None or len(whole) <= limit else whole[: max(limit - 1, 0)].rstrip() + "…"
+
+
+def one_line(value: Any) -> str:
+    """A message of one line, printable; spaces in names are kept."""
+    return " ".join(printable(value, lines=True).splitlines())
 
 
 def _spaced(text: str, lines: bool) -> str:
@@ -77,12 +86,40 @@ def duration(seconds: float) -> str:
 def emit(result: dict[str, Any], page: RenderableType, *, as_json: bool) -> None:
     """Print a result as JSON (ASCII only, whatever texts hold) or as a page."""
     if as_json:
-        print(json.dumps(result, indent=1, allow_nan=False))
+        write(json.dumps(result, indent=1, allow_nan=False))
     else:
         show(page)
+
+
+def write(text: str) -> None:
+    """Print a text as it is. Raises OSError where that fails, but not where its reader has gone."""
+    with to_stdout():
+        print(text)
 
 
 def show(page: RenderableType) -> None:
     """Print a page; where it goes into a file or another program, nothing in it is shortened or broken into lines."""
     terminal = sys.stdout.isatty()
-    Console(soft_wrap=not terminal, width=None if terminal else WIDEST, highlight=False).print(page)
+    with to_stdout():
+        _Console(soft_wrap=not terminal, width=None if terminal else WIDEST, highlight=False).print(_Harmless(page))
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich's own ends the process, as failed
+        raise BrokenPipeError
+
+
+@dataclass(frozen=True)
+class _Harmless:
+    """A page in which no text is obeyed by a terminal, wherever it came from."""
+
+    page: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.page, options):
+            text, style, control = segment
+            if control or (text.isascii() and text.replace("\n", "").isprintable()):
+                yield segment
+            else:
+                yield Segment("\n".join("".join(map(_escaped, line)) for line in text.split("\n")), style)

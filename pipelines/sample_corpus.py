@@ -23,6 +23,8 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
+from sluice.pipelines.printing import one_line, write
+from sluice.pipelines.standard_streams import to_stderr
 from sluice.transforms import filesystems
 
 MINIMUM_CHARACTERS = 200
@@ -196,9 +198,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         summary = write_sample_corpus(args.folder, shards=args.shards, limit=args.documents)
     except (ValueError, FileExistsError) as error:
-        print(f"sample-corpus: {error}", file=sys.stderr)
+        to_stderr(one_line(f"sample-corpus: {error}"))
         return 2
-    print(format_summary(summary, folder=args.folder))
+    write(format_summary(summary, folder=args.folder))
     return 0
 
 
