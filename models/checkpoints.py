@@ -6,7 +6,6 @@ be left without one.
 
 import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sluice.models import tensors
+from sluice.models import config_bounds, plain_json, tensors
 
 CONFIG = "config.json"
 
@@ -27,22 +26,21 @@ class Weight(NamedTuple):
     transpose: bool = False
 
 
-def read_config(directory: str) -> dict[str, Any]:
-    """config.json. Raises FileNotFoundError saying what a model directory holds, ValueError if it is no JSON object."""
+def read_config(directory: str) -> config_bounds.Config:
+    """config.json. Raises FileNotFoundError saying what a model directory holds, ValueError if it is no JSON object or
+    has a number out of bounds.
+    """
     path = Path(directory) / CONFIG
     if not path.is_file():
         raise FileNotFoundError(
             f"no {CONFIG} in {directory}: a model directory holds {CONFIG}, {tensors.SAFETENSORS}, a vocabulary"
         )
-    return read_json(path)
+    return config_bounds.bounded(read_json(path), path)
 
 
 def read_json(path: Path, kind: type = dict) -> Any:
     """A file's object, or its list. Raises ValueError naming the file if it holds anything else."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    found = plain_json.read(path)
     if not isinstance(found, kind):
         raise ValueError(f"{path} holds {type(found).__name__}, not {'an object' if kind is dict else kind.__name__}")
     return found

@@ -3,12 +3,13 @@
 All three formats hold arrays and nothing else: reading them runs no code.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from sluice.models import plain_json
 
 SAFETENSORS = "model.safetensors"
 FLAX = "flax_model.msgpack"
@@ -68,7 +69,7 @@ def open_tensors(directory: str) -> dict[str, Tensor]:
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        found = plain_json.read(index)["weight_map"]
         if not all(isinstance(name, str) and Path(name).name == name for name in found.values()):
             raise ValueError("a shard lies outside of the directory")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
