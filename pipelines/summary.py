@@ -58,7 +58,7 @@ def _notes(report: dict[str, Any]) -> list[Text]:
     ]
     if unread := totals.get("unread"):
         entries = sum(unread.values())
-        kinds = ", ".join(f"{number(count)} x {kind}" for kind, count in unread.items())
+        kinds = ", ".join(f"{kind} {number(count)}" for kind, count in unread.items())
         lines.append(f"{number(entries)} {'entries were' if entries > 1 else 'entry was'} not read: {kinds}.")
     if totals["rejected"]:
         reasons = sorted(totals["reasons"].items(), key=lambda item: -item[1])[:3]

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import lzma
 import pickle
+import subprocess
+import sys
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
@@ -254,3 +256,27 @@ def test_a_chunk_reader_reads_like_a_file():
     assert reader.read(1) == b"a"
     assert reader.tell() == 1
     assert reader.read() == b"bcde"
+
+
+BOMB = """
+import resource, sys
+from sluice.transforms import streams
+from sluice.transforms.lines import lines
+
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + (256 << 20),) * 2)
+chunks = streams.read_chunks(sys.argv[1], "none")
+print([(block.cut, len(block.lines[0])) for block in lines(chunks, limit=10_000_000)])
+"""
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_one_line_larger_than_the_memory_is_read_in_less_than_256_mb(tmp_path, compression):
+    path = tmp_path / "bomb"
+    with streams.open_write(str(path), compression) as out:
+        for _ in range(384):
+            out.write(b"x" * (1 << 20))
+    assert path.stat().st_size < 4 << 20
+    done = subprocess.run([sys.executable, "-c", BOMB, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[(True, 4096)]\n", done.stderr
