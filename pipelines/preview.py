@@ -18,6 +18,8 @@ from sluice.pipelines.printing import cell, emit, number
 from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.pipelines.summary import ID, shown_text
 from sluice.transforms.artifacts import Artifact
+from sluice.transforms.chance import chance
+from sluice.transforms.probes import Probed
 from sluice.transforms.scores import NEVER, token_weights
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99)
@@ -139,8 +141,18 @@ class Preview:
                 }
                 for place, threshold in enumerate(self.thresholds)
             ],
+            "chance": self._chance([part["unit"] for part in documents.manifest["parts"]]),
             "pairs": self._with_texts(pairs),
         }
+
+    def _chance(self, units: list[int]) -> dict[str, Any] | None:
+        """How similar documents are by chance, as transforms.chance has it."""
+        run, name = self.run, self.name
+        clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
+        probed = Probed(run.centroids(name), clusters, 0, 0, run.semdedup_scale(name), run.recipe.seed)
+        found = chance(probed, units)
+        # Which of many thresholds is meant is the reader's choice.
+        return None if found is None else {name: value for name, value in found.items() if name != "threshold_below"}
 
     def _whole(self, threshold: float) -> int:
         # A little more, as a score shown as a cosine and taken back may come out just below itself.
@@ -206,18 +218,28 @@ def render(found: dict[str, Any]) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("threshold", "documents kept", "share", *(("tokens kept", "share") if found["tokens"] else ())):
         table.add_column(name, justify="right")
+    table.add_column("")
+    lot = found["chance"]
     for row in found["thresholds"]:
         columns = [f"{row['threshold']:.4f}", number(row["kept"]), f"{row['share']:.1%}"]
         if found["tokens"]:
             columns += [number(row["kept_tokens"]), f"{row['share_of_tokens']:.1%}"]
         own = row["threshold"] == found["own_threshold"]
-        table.add_row(*columns, style="bold" if own else "")
+        by_chance = lot is not None and row["threshold"] <= lot["similarity"]
+        table.add_row(*columns, "no duplicates" if by_chance else "", style="bold" if own else "")
     gone = found["documents"] - found["documents_before"]
     head = (
         f"{found['step']}: of {number(found['documents'])} valid documents, earlier steps removed {number(gone)}; "
         "cut at a threshold, those with a higher score go."
     )
     parts: list[RenderableType] = [Text(head), table]
+    if lot is not None:
+        parts.append(
+            Text(
+                f"From {lot['similarity']:.4f} down these are not duplicates: by chance, 5 in 100 documents are more "
+                f"similar to one of another cluster ({number(lot['documents'])} were compared)."
+            )
+        )
     for shown in found["pairs"]:
         for side, meaning in (("above", "go"), ("below", "stay")):
             if shown[side]:

@@ -22,6 +22,7 @@ from sluice.transforms import committing, probes, storage
 from sluice.transforms.accounting import Totals, duplicate_ids, views
 from sluice.transforms.artifacts import ArtifactError
 from sluice.transforms.centroids import load_array
+from sluice.transforms.chance import chance
 from sluice.transforms.decisions import KEPT
 from sluice.transforms.ledger import Group, Ledger
 from sluice.transforms.probes import Probed
@@ -204,6 +205,7 @@ class Report:
             "copies_removed": tally.copies_removed,
             "coverage": None,
             "eta": None,
+            "chance": None,
         }
         config = step.keep.manifest["config"]
         limit = step.keep.manifest["totals"].get("min_removed_score")
@@ -220,6 +222,7 @@ class Report:
             )
             found["coverage"] = probes.coverage(probed, ledger, removed=removed)
             found["eta"] = probes.eta(probed, ledger.units)
+            found["chance"] = chance(probed, ledger.units)
         return found
 
     def _clustering(self, number: int) -> dict[str, Any]:

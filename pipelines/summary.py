@@ -71,7 +71,7 @@ def _notes(report: dict[str, Any]) -> list[Text]:
     if repeated and repeated["documents"]:
         lines.append(f"{number(repeated['documents'])} documents share their id with another one.")
     for step in report["steps"]:
-        lines += _duplicates(step)
+        lines += _duplicates(step, report["run"])
         lines += [f"{step['step']}: {printable(note)}" for note in step["notes"]]
     for found in report["clusterings"]:
         driven = found["duplicate_driven"]
@@ -120,7 +120,7 @@ def _hubs(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _duplicates(step: dict[str, Any]) -> list[str]:
+def _duplicates(step: dict[str, Any], run: str) -> list[str]:
     lines = []
     found = step.get("eta")
     if found and found["eta"] is not None:
@@ -128,6 +128,13 @@ def _duplicates(step: dict[str, Any]) -> list[str]:
             f"{step['step']}: {found['eta']:.1%} of the duplicates that a wider search finds are in the own cluster "
             f"({number(found['found'])} of {number(found['duplicates'])}; {number(found['documents_checked'])} "
             "documents looked at)."
+        )
+    lot = step.get("chance")
+    if lot and lot["threshold_below"]:
+        lines.append(
+            f"Warning: {step['step']} removed down to {step['threshold']:.4f}; from {lot['similarity']:.4f} down these "
+            "are not duplicates: by chance, 5 in 100 documents are more similar to one of another cluster. Keep more, "
+            f"or let another step remove the rest; sluice preview {printable(run)} shows pairs."
         )
     covered = step.get("coverage")
     if covered and covered["without_kept_neighbour"]:

@@ -51,6 +51,18 @@ def test_the_own_threshold_keeps_what_the_run_kept(finished, found):
     assert (own["kept"], own["kept_tokens"]) == (step["kept"], step["kept_tokens"])
 
 
+def test_thresholds_that_chance_reaches_are_marked(finished, found):
+    lot = finished.report["steps"][1]["chance"]
+    assert found["chance"] == {name: value for name, value in lot.items() if name != "threshold_below"}
+    page = shown(render(found | {"chance": lot | {"similarity": 0.8}}), width=200)
+    marked = [line.split()[0] for line in page.splitlines() if line.endswith("no duplicates")]
+    own = found["own_threshold"]
+    assert marked == [f"{row['threshold']:.4f}" for row in found["thresholds"] if row["threshold"] <= 0.8]
+    assert (f"{own:.4f}" in marked) == (own <= 0.8)
+    assert "From 0.8000 down these are not duplicates" in page
+    assert "not duplicates" not in shown(render(found | {"chance": None}))
+
+
 def test_pairs_lie_just_either_side(finished, found):
     scores = whole(finished.url, "steps/02-semdedup/scores").to_pylist()
     known = sorted(

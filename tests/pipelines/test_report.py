@@ -144,6 +144,19 @@ def test_eta_equals_a_search_of_all_pairs(finished, semdedup, monkeypatch):
     assert again["found"] == eta["found"]
 
 
+def test_a_threshold_among_what_chance_makes_is_said_to_be_so(finished, semdedup, monkeypatch):
+    # Six clusters that are small enough to be drawn whole: the oracle has the same pool.
+    found = finished.report["steps"][1]["chance"]
+    assert 0 < found["similarity"] < 1 and (found["quantile"], found["clusters"]) == (0.95, 6)
+    assert found["threshold_below"] == (finished.report["steps"][1]["threshold"] <= found["similarity"])
+    report = json.loads(json.dumps(finished.report))
+    lot = {"similarity": 0.7312, "quantile": 0.95, "documents": 200, "clusters": 6}
+    line = "from 0.7312 down these are not duplicates"
+    for below in (True, False):
+        report["steps"][1]["chance"] = lot | {"threshold_below": below}
+        assert (line in shown(summary(report), width=500)) == below
+
+
 def test_less_work_looks_at_less_and_says_so(copy_of, finished, monkeypatch):
     monkeypatch.setattr(probes, "MOST_PAIRS", 4000)
     found = make_report(open_run(str(copy_of())), [])["steps"][1]
