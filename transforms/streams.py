@@ -78,15 +78,6 @@ def read_chunks(path: str, compression: str, *, start: int = 0) -> Iterator[byte
             yield from _gathered(_decompressed(head, file, compression, path))
 
 
-def compression_of(path: str) -> str:
-    """How a file's first bytes say it is compressed, "none" for any other. Raises as read_chunks does."""
-    try:
-        with storage.open_read(path) as file:
-            return contents.compression(file.read(contents.HEAD)) or "none"
-    except PermissionError as error:
-        raise UnreadableFile(path, str(error)) from None
-
-
 def _told(path: str, head: bytes, named: str) -> str:
     """The compression to read with. Raises UnreadableFile for archives and other kinds of files."""
     if (found := contents.compression(head)) is not None:

@@ -29,8 +29,12 @@ def cut(info: storage.FileInfo, compression: str, target_bytes: int) -> list[tup
 
 def _can_be_cut(path: str) -> bool:
     """Whether it is plain text that lines can be looked for in anywhere, as its name says."""
-    with storage.open_read(path) as file:
-        head = file.read(contents.HEAD)
+    try:
+        with storage.open_read(path) as file:
+            head = file.read(contents.HEAD)
+    except PermissionError:
+        # The reading tells it, or rejects it where that is asked for.
+        return True
     return contents.compression(head) is None and contents.wide_encoding(head) is None
 
 
