@@ -6,6 +6,7 @@ report = curate(["corpus/*.jsonl.zst"], "runs/first", recipe="d4", keep="0.5")
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +16,15 @@ import yaml
 from sluice.models import descriptions
 from sluice.pipelines.finished import RECIPE, read_recipe
 from sluice.pipelines.first_look import look
+from sluice.pipelines.holding import holding
 from sluice.pipelines.options import Paths, build_recipe
 from sluice.pipelines.recipe import Recipe
-from sluice.pipelines.report import make_report
+from sluice.pipelines.report import REPORT, make_report
 from sluice.pipelines.runner import Timing, run_stages
 from sluice.pipelines.stages import Run
 from sluice.transforms import committing, filesystems, storage
 from sluice.transforms.artifacts import find_manifest
+from sluice.transforms.filesystems import WriteFailed
 
 
 def curate(
@@ -37,14 +40,23 @@ def curate(
 
 def run_recipe(recipe: Recipe, url: str, beam_args: Sequence[str] = ()) -> tuple[dict[str, Any], list[Timing]]:
     """Every stage of a recipe in a run directory, and the report."""
-    run, _ = prepare(recipe, url)
-    return run_all(run, beam_args)
+    run = checked(recipe, url)
+    with holding(run.url, recipe):
+        write_recipe(run)
+        return run_all(run, beam_args)
 
 
 def run_all(run: Run, beam_args: Sequence[str] = ()) -> tuple[dict[str, Any], list[Timing]]:
     """Every stage of a prepared run, and its report."""
-    timings = run_stages(run, beam_args)
-    return make_report(run, timings), timings
+    with holding(run.url, run.recipe):
+        timings = run_stages(run, beam_args)
+        try:
+            return make_report(run, timings), timings
+        except WriteFailed:
+            # A finished run may lie where nothing can be written; what it says is there.
+            if not all(timing.skipped for timing in timings):
+                raise
+            return json.loads(storage.read_bytes(storage.join(run.url, REPORT))), timings
 
 
 def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
@@ -52,15 +64,30 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
 
     Raises FileNotFoundError for inputs or a model that are not there, ValueError for files of unknown kind.
     """
+    run = checked(recipe, url)
+    with holding(run.url, recipe):
+        return run, write_recipe(run)
+
+
+def checked(recipe: Recipe, url: str) -> Run:
+    """A run whose inputs, model and files are there. Raises as `prepare` does; writes nothing."""
     run = Run(url, recipe)
     check(run)
+    return run
+
+
+def write_recipe(run: Run) -> list[str]:
+    """Write recipe.yaml unless it is there; how the recipe differs from the one before."""
+    recipe = run.recipe
     place = storage.join(run.url, RECIPE)
-    before = {}
+    before, text = {}, b""
     # Half of a file, which a store may show after a failed write, is none.
     with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
-        before = _flat(yaml.safe_load(storage.read_bytes(place)))
+        text = storage.read_bytes(place)
+        before = _flat(yaml.safe_load(text))
     now = _flat(yaml.safe_load(recipe.to_yaml()))
-    committing.replace_bytes(place, recipe.to_yaml().encode())
+    if text != recipe.to_yaml().encode():
+        committing.replace_bytes(place, recipe.to_yaml().encode())
     names = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
     changed = [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in names]
     listed = find_manifest(run.inventory.url)
@@ -68,7 +95,7 @@ def prepare(recipe: Recipe, url: str) -> tuple[Run, list[str]]:
         changed.append("changed since the last time: the input files, or how they are cut; everything is done again")
     if "embedding.model" not in names and _other_weights(run):
         changed.append("changed since the last time: the model's files; documents are embedded again")
-    return run, changed
+    return changed
 
 
 def _other_weights(run: Run) -> bool:

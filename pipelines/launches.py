@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import platform
+import re
 import resource
 import shlex
 import sys
@@ -26,6 +27,7 @@ from sluice.transforms import committing, storage
 
 log = logging.getLogger("sluice")
 FOLDER = "launches"
+NAME = re.compile(r"\d.*\.json")
 UNDER_WAY, FINISHED, FAILED, STOPPED = "under way", "finished", "failed", "stopped"
 PACKAGES = ("sluice", "apache-beam", "jax", "tensorflow", "scann", "numpy", "pyarrow", "fsspec", "gcsfs", "s3fs")
 # An error of a worker may carry a page of a store's answer.
@@ -63,7 +65,7 @@ class Launch:
             committing.replace_bytes(self.url, json.dumps(self.record, indent=1).encode())
         except OSError as error:
             self.saved = False
-            log.warning("this launch leaves no record: %s", error)
+            log.warning("this launch leaves no record, and another recipe is not kept out: %s", error)
 
 
 @contextlib.contextmanager
@@ -105,7 +107,7 @@ def read_launches(run: str, *, last: int | None = None) -> list[dict[str, Any]]:
     """The records of a run, oldest first, or only the `last` ones; those that cannot be read are left out."""
     folder = storage.join(run, FOLDER)
     found: list[dict[str, Any]] = []
-    for name in sorted((name for name in storage.find(folder) if name.endswith(".json")), reverse=True):
+    for name in sorted((name for name in storage.find(folder) if NAME.match(name)), reverse=True):
         if last is not None and len(found) == last:
             break
         with contextlib.suppress(FileNotFoundError, ValueError):

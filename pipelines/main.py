@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from sluice.pipelines import (
+    check,
     clusters,
     compare_embedders,
     distill,
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         ("preview", preview, "what each threshold would keep, with pairs just either side of it"),
         ("clusters", clusters, "how even, how tight and how stable the clusters of a run are"),
         ("status", status, "what a run has finished so far"),
+        ("check", check, "whether a run's files are what was written; removes what must be made again"),
         ("recipes", recipes, "every preset and every step, with its paper and its options"),
         ("compare-embedders", compare_embedders, "what a faster way of embedding costs: speed against agreement"),
         ("sample-corpus", sample_corpus, "make a real corpus out of the docstrings of installed packages"),
@@ -126,17 +128,19 @@ def _add_verbose(command: argparse.ArgumentParser) -> None:
 
 
 def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from sluice.pipelines.curate import prepare, run_all
+    from sluice.pipelines.curate import checked, run_all, write_recipe
+    from sluice.pipelines.holding import holding
     from sluice.pipelines.report import summary
 
     given = {option.name: getattr(args, option.name) for option in OPTIONS if option.name != "input"}
     recipe = build_recipe(recipe=args.recipe, inputs=args.input, **given)
-    run, changes = prepare(recipe, args.run)
-    for change in changes:
-        to_stderr(one_line(f"sluice: {change}"))
-    if args.prepare:
-        return 0
-    report, _ = run_all(run, beam_args)
+    run = checked(recipe, args.run)
+    with holding(run.url, recipe):
+        for change in write_recipe(run):
+            to_stderr(one_line(f"sluice: {change}"))
+        if args.prepare:
+            return 0
+        report, _ = run_all(run, beam_args)
     show(summary(report))
     return 0
 

@@ -16,12 +16,14 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineResult
 from google.api_core.exceptions import RetryError
 
+from sluice.pipelines.holding import holding
 from sluice.pipelines.launches import Launch, launched
 from sluice.pipelines.resources import check_resources, request_resources
 from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.stages import Run
 from sluice.pipelines.work import Stage
 from sluice.transforms import counters, filesystems, progress
+from sluice.transforms.leftovers import remove_leftovers
 
 log = logging.getLogger("sluice")
 # By name: plain DirectRunner in Beam 2.77 first tries to download another engine.
@@ -50,7 +52,8 @@ def run_stages(run: Run, beam_args: Sequence[str] = (), *, only: str | None = No
     Raises StageFailed, and ValueError for an `only` that is no stage of the recipe or options that exclude each other.
     """
     check_resources(pipeline_options(beam_args, ""), run.recipe)
-    with launched(run.url, beam_args, whole=only is None) as launch:
+    with holding(run.url, run.recipe), launched(run.url, beam_args, whole=only is None) as launch:
+        remove_leftovers(run.url)
         if only is not None:
             stage = find_stage(run, only)
             if stage is None:

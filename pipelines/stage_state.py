@@ -43,15 +43,7 @@ class Folder:
 
 def files_of(url: str) -> dict[str, File]:
     """Every file below a folder, from one listing."""
-    return {name: File(int(entry["size"] or 0), _time(entry)) for name, entry in storage.find(url).items()}
-
-
-def _time(entry: dict[str, Any]) -> float | None:
-    names = ("mtime", "updated", "LastModified", "last_modified", "created")
-    value = next((entry[name] for name in names if entry.get(name)), None)
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return value.timestamp() if isinstance(value, datetime) else value
+    return {name: File(int(entry["size"] or 0), storage.changed(entry)) for name, entry in storage.find(url).items()}
 
 
 def _folder_of(folder: str, files: dict[str, File]) -> Folder:

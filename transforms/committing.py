@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from sluice.transforms import processes
 from sluice.transforms.filesystems import filesystem, protocols, writing
 
 NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -102,7 +103,8 @@ def _drop_half(fs: fsspec.AbstractFileSystem, path: str, whole: str) -> None:
 def _local_temporary(path: str) -> Iterator[str]:
     with writing(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    temporary = f"{Path(path).parent}/.{Path(path).name}.{uuid.uuid4().hex}.tmp"
+    # leftovers.py knows them by this name: what a process that was killed leaves is as large as a part.
+    temporary = f"{Path(path).parent}/.{processes.this_process()}.{uuid.uuid4().hex}.tmp"
     try:
         yield temporary
     finally:

@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -110,6 +111,15 @@ def local_info(path: str) -> FileInfo:
     stat = os.stat(path)
     # Nanoseconds: a file rewritten within the same second must not look the same.
     return FileInfo(path, stat.st_size, f"{stat.st_size:x}-{stat.st_mtime_ns:x}")
+
+
+def changed(entry: dict[str, Any]) -> float | None:
+    """When a file of `find` was last changed, seconds since 1970 by the store's clock; None where it does not say."""
+    names = ("mtime", "updated", "LastModified", "last_modified", "created")
+    value = next((entry[name] for name in names if entry.get(name)), None)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value.timestamp() if isinstance(value, datetime) else value
 
 
 def info_of(fs: fsspec.AbstractFileSystem, entry: dict) -> FileInfo:
