@@ -15,6 +15,8 @@ from sluice.transforms.local_tree import FOLDER, HIDDEN, Entry, Tree
 from sluice.transforms.storage import FileInfo
 
 _MAGIC = re.compile(r"[*?[]")
+# A curated corpus holds the list of its files; who reads the corpus again is not told of it.
+_OWN_LIST = re.compile(r"/_parts(?:/(?:manifest\.json|part-\d+-[0-9a-f]{10}\.parquet))?$")
 
 
 @dataclass
@@ -46,6 +48,8 @@ def list_entries(pattern: str) -> Listing:
     fs, path = filesystem(pattern)
     listing = Listing()
     for entry in _local(path) if isinstance(fs, LocalFileSystem) else _remote(fs, path, pattern):
+        if entry.unread == HIDDEN and _OWN_LIST.search(entry.path):
+            continue
         if entry.unread:
             listing.leave_out(entry.unread, entry.path)
         else:

@@ -111,3 +111,9 @@ def test_objects_of_a_store_are_listed_by_the_same_rules(pattern):
     found = listing.list_entries(f"memory://rules/{pattern}")
     assert [file.path for file in found.files] == ["memory:///rules/shard_0"]
     assert set(found.unread) == {"hidden names"}
+
+
+@pytest.mark.parametrize("pattern", ["", "*", "**"])
+def test_a_curated_corpus_is_an_input_of_which_nothing_is_left_out(tmp_path, pattern):
+    make(tmp_path, "part-00000-0123456789.jsonl", "_parts/manifest.json", "_parts/part-00000-0123456789.parquet")
+    assert named(tmp_path, pattern) == (["part-00000-0123456789.jsonl"], {})
