@@ -5,6 +5,7 @@ one before them, are stored once and decoded each time they come: as many rows a
 bound whatever they hold. Of lists a single row can be of any length: they may not grow a thousandfold.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -38,8 +39,9 @@ def together(file: pq.ParquetFile, raw: BinaryIO, group: int, max_document_bytes
     """How many rows of a row group may be decoded together, with all their columns.
 
     raw: the bytes of the file. local: reading a little in many places costs little; where it does not, pages are
-    looked at only if the footer says that they grow much. Raises TooLarge naming the column.
+    looked at only if the footer says that they grow much. Raises TooLarge naming the column, and as Arrow does.
     """
+    _check_footer(file, group)
     metadata = file.metadata.row_group(group)
     mean = metadata.total_byte_size / max(metadata.num_rows, 1)
     rows = max(16, min(validation.WINDOW_RECORDS, int(validation.WINDOW_BYTES / max(mean, 1))))
@@ -53,6 +55,44 @@ def together(file: pq.ParquetFile, raw: BinaryIO, group: int, max_document_bytes
     while rows > 1 and sum(column.bytes_of(rows) for column in columns) > most:
         rows //= 2
     return rows
+
+
+class _NoPages(io.RawIOBase):
+    """A file that is not to be read."""
+
+    def __init__(self, size: int):
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = self._size if whence == 2 else offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        raise _Reached
+
+
+class _Reached(Exception):
+    """Arrow would read pages now."""
+
+
+def _check_footer(file: pq.ParquetFile, group: int) -> None:
+    """What Arrow says of a row group's columns when it reads: asked about one that is damaged, Arrow 25 ends the
+    process."""
+    try:
+        reader = pq.ParquetFile(_NoPages(1 << 62), metadata=file.metadata, buffer_size=1 << 16)
+        next(reader.iter_batches(1, row_groups=[group], use_threads=False), None)
+    except _Reached:
+        pass
 
 
 def _refuse(name: str, size: float, most: int) -> None:

@@ -104,6 +104,26 @@ def test_a_footer_above_its_bound_is_refused(tmp_path):
         pass
 
 
+def test_a_footer_that_contradicts_itself_is_a_damaged_file(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"text": ["a"] * 10, "n": [[1, 2]] * 10}), path)
+    data = bytearray(path.read_bytes())
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    said = set()
+    for at in range(start, len(data) - 8, 3):
+        flipped = data.copy()
+        flipped[at] ^= 1
+        path.write_bytes(flipped)
+        try:
+            with parquet_files.opened(str(path)) as file, parquet_files.faults(str(path)):
+                parquet_bounds.together(file.parquet, file.raw, 0, 10_000_000, local=True)
+        except (UnreadableFile, parquet_bounds.TooLarge) as error:
+            said.add(type(error))
+        except IndexError:  # of row groups: none
+            pass
+    assert UnreadableFile in said
+
+
 def page_of(values: list[bytes]) -> bytes:
     return b"".join(struct.pack("<I", len(value)) + value for value in values)
 
