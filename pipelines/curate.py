@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from sluice.models import descriptions
+from sluice.pipelines import plain_yaml
 from sluice.pipelines.finished import RECIPE, read_recipe
 from sluice.pipelines.first_look import look
 from sluice.pipelines.holding import holding
@@ -81,10 +82,10 @@ def write_recipe(run: Run) -> list[str]:
     recipe = run.recipe
     place = storage.join(run.url, RECIPE)
     before, text = {}, b""
-    # Half of a file, which a store may show after a failed write, is none.
-    with contextlib.suppress(FileNotFoundError, yaml.YAMLError):
+    # Half of a file, which a store may show after a failed write, is none; nor is one that Sluice cannot have written.
+    with contextlib.suppress(FileNotFoundError, ValueError, yaml.YAMLError):
         text = storage.read_bytes(place)
-        before = _flat(yaml.safe_load(text))
+        before = _flat(plain_yaml.load(text, most=plain_yaml.MOST_RECIPE_BYTES))
     now = _flat(yaml.safe_load(recipe.to_yaml()))
     if text != recipe.to_yaml().encode():
         committing.replace_bytes(place, recipe.to_yaml().encode())

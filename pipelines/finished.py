@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from pydantic import ValidationError
 
+from sluice.pipelines import plain_yaml
 from sluice.pipelines.clustering import Clustered
 from sluice.pipelines.embedded import with_embedded
 from sluice.pipelines.recipe import Recipe
@@ -166,10 +166,10 @@ def read_recipe(url: str) -> Recipe:
     """The recipe of a run directory. Raises FileNotFoundError for any other place, ValueError for a damaged recipe."""
     place = storage.join(url, RECIPE)
     try:
-        return Recipe.model_validate(yaml.safe_load(storage.read_bytes(place)))
+        return Recipe.model_validate(plain_yaml.load(storage.read_bytes(place), most=plain_yaml.MOST_RECIPE_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{url} is not a run directory: it has no {RECIPE}") from None
-    except (yaml.YAMLError, ValidationError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{place}: {error}") from error
 
 

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sluice.models import plain_json
 from sluice.transforms import committing, storage
 
 log = logging.getLogger("sluice")
@@ -111,7 +112,7 @@ def read_launches(run: str, *, last: int | None = None) -> list[dict[str, Any]]:
         if last is not None and len(found) == last:
             break
         with contextlib.suppress(FileNotFoundError, ValueError):
-            record = json.loads(storage.read_bytes(storage.join(folder, name)))
+            record = plain_json.load(storage.read_bytes(storage.join(folder, name)))
             if isinstance(record, dict) and isinstance(record.get("stages"), list):
                 found.append(record)
     return found[::-1]
