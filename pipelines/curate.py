@@ -15,6 +15,7 @@ import yaml
 
 from sluice.models import descriptions
 from sluice.pipelines import plain_yaml
+from sluice.pipelines.changes import find_changes
 from sluice.pipelines.finished import RECIPE, read_recipe
 from sluice.pipelines.first_look import look
 from sluice.pipelines.holding import holding
@@ -81,20 +82,21 @@ def write_recipe(run: Run) -> list[str]:
     """Write recipe.yaml unless it is there; how the recipe differs from the one before."""
     recipe = run.recipe
     place = storage.join(run.url, RECIPE)
-    before, text = {}, b""
+    text = b""
+    before: Any = None
     # Half of a file, which a store may show after a failed write, is none; nor is one that Sluice cannot have written.
     with contextlib.suppress(FileNotFoundError, ValueError, yaml.YAMLError):
         text = storage.read_bytes(place)
-        before = _flat(plain_yaml.load(text, most=plain_yaml.MOST_RECIPE_BYTES))
-    now = _flat(yaml.safe_load(recipe.to_yaml()))
+        before = plain_yaml.load(text, most=plain_yaml.MOST_RECIPE_BYTES)
+    now = yaml.safe_load(recipe.to_yaml())
+    differences = find_changes(before, now) if isinstance(before, dict) else []
     if text != recipe.to_yaml().encode():
         committing.replace_bytes(place, recipe.to_yaml().encode())
-    names = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
-    changed = [f"changed since the last time: {name}: {before.get(name)} -> {now.get(name)}" for name in names]
+    changed = [f"changed since the last time: {difference}" for difference in differences]
     listed = find_manifest(run.inventory.url)
     if listed is not None and listed["key"] != run.inventory.key:
         changed.append("changed since the last time: the input files, or how they are cut; everything is done again")
-    if "embedding.model" not in names and _other_weights(run):
+    if not any(difference.startswith("embedding.model:") for difference in differences) and _other_weights(run):
         changed.append("changed since the last time: the model's files; documents are embedded again")
     return changed
 
@@ -155,14 +157,6 @@ def _real(url: str) -> str:
     """Where a path leads, with a slash at its end."""
     path = os.path.realpath(filesystems.filesystem(url)[1]) if filesystems.is_local(url) else url
     return path.rstrip("/") + "/"
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested mappings and lists -> {dotted name: plain value}."""
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value, start=1)
-        return {key: leaf for part, item in items for key, leaf in _flat(item, f"{name}.{part}".strip(".")).items()}
-    return {name: value}
 
 
 def open_run(url: str) -> Run:

@@ -47,7 +47,7 @@ OPTIONS = (
     Option("tokens", "how tokens are counted: model, none, column:NAME, or a tokenizer.json (default: model where one embeds)", "input", ("input", "tokens")),
     Option("source", "field that tells sources apart, for only, protect and source orders in recipe files", "input", ("input", "source"), metavar="FIELD"),
     Option("max_document_bytes", "larger records are rejected (default: 10000000)", "input", ("input", "max_document_bytes"), type=int, metavar="N"),
-    Option("max_reject_share", "fail when more than this share of records is bad (default: 0.01)", "input", ("input", "max_reject_share"), type=float, metavar="SHARE"),
+    Option("max_reject_share", "fail when more than this share of records is bad (default: 0.01, or 10 records where that is more)", "input", ("input", "max_reject_share"), type=float, metavar="SHARE"),
     Option("unreadable", "what to do about a file that is damaged or truncated: fail, or reject its rest (default: fail)", "input", ("input", "unreadable"), choices=("fail", "reject")),
     Option("unit_bytes", "size of the pieces that workers take, in bytes (default: 134217728)", "input", ("input", "unit_bytes"), type=int, metavar="N"),
     Option("model", "Hugging Face model: a directory, a URL of one (gs://...), or organisation/name[@revision] on the hub (default: the installed all-MiniLM-L6-v2)", "embedding", ("embedding", "model"), metavar="MODEL"),

@@ -210,14 +210,22 @@ class TooManyRejects(RuntimeError):
     """The input has more bad records than the run allows."""
 
 
+# A share says little about a small file: one bad line of five is a fifth. The default lets this many records be bad.
+DEFAULT_REJECT_SHARE = 0.01
+HANDFUL = 10
+
+
 def check_rejects(totals: dict[str, Any], limit: float) -> None:
-    """Raises TooManyRejects when the share of bad records is above the limit, or a column that is needed is nowhere."""
+    """Raises TooManyRejects when more records are bad than the limit allows, or a column that is needed is nowhere.
+
+    At the default share a handful of bad records is allowed in an input of any size; any other share is exact.
+    """
     reasons = {reason: count for reason, count in totals["reasons"].items() if is_fault(reason)}
     records, bad = totals["records"], sum(reasons.values())
-    if bad > limit * records:
+    if bad > max(limit * records, HANDFUL if limit == DEFAULT_REJECT_SHARE else 0):
         listed = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:10]
         raise TooManyRejects(
-            f"{bad} of {records} records were rejected, more than max_reject_share {limit} allows: "
+            f"{bad} of {records} records were rejected, more than --max-reject-share {limit} allows: "
             + ", ".join(f"{count} x {reason}" for reason, count in listed)
         )
     if not totals["documents"]:

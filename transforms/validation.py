@@ -1,5 +1,6 @@
 """What makes a record usable: every reason a record is rejected for, and the check that all formats share."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import compress
@@ -123,7 +124,7 @@ def _matrix(vectors: list[Any] | np.ndarray, valid: np.ndarray, dimension: Dimen
 
 def _check_texts(texts: list[Any], faults: dict[int, str]) -> None:
     for at, text in enumerate(texts):
-        if type(text) is str and text and not text.isspace():
+        if type(text) is str and (text[:1].isalnum() or _is_visible(text)):
             continue
         if text is None:
             faults.setdefault(at, NO_TEXT)
@@ -131,6 +132,28 @@ def _check_texts(texts: list[Any], faults: dict[int, str]) -> None:
             faults.setdefault(at, TEXT_TYPE.format(type_name(text)))
         else:
             faults.setdefault(at, EMPTY)
+
+
+def _is_visible(text: str) -> bool:
+    """Whether a text has any character that a reader would see: no space, control, format or variation character.
+
+    >>> _is_visible("\\ufeff\\u200b"), _is_visible("\\u200bword")
+    (False, True)
+    """
+    # Few texts begin with 64 unseen characters; of those that do, each character is looked at once however often it is.
+    return any(not _is_unseen(each) for each in text[:64]) or any(not _is_unseen(each) for each in set(text))
+
+
+def _is_unseen(character: str) -> bool:
+    # Variation selectors are marks (Mn) to Unicode, as accents are; the combining grapheme joiner and the fillers of
+    # Hangul are drawn as nothing as well.
+    return (
+        character.isspace()
+        or unicodedata.category(character) in ("Cc", "Cf")
+        or "\ufe00" <= character <= "\ufe0f"
+        or "\U000e0100" <= character <= "\U000e01ef"
+        or character in "\u034f\u115f\u1160\u3164\uffa0"
+    )
 
 
 def _check_ids(ids: list[Any], faults: dict[int, str]) -> None:

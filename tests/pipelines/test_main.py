@@ -87,12 +87,12 @@ def test_misuse_is_one_clear_line_and_leaves_nothing_behind(source, tmp_path, ca
 def test_a_refusal_inside_a_job_is_told_in_one_line_and_with_its_traceback_where_asked(tmp_path):
     source = write_jsonl(tmp_path / "in", [*make_rows(4), {"id": "no text"}])
     command = ["-m", "sluice.pipelines.main", "curate", "--input", source, "--id=id", "--recipe=random", "--keep=0.5"]
-    command += ["--run", str(tmp_path / "run")]
+    command += ["--run", str(tmp_path / "run"), "--max-reject-share=0.1"]
     plain, verbose = (
         subprocess.run([sys.executable, *command, *more], capture_output=True, text=True)
         for more in ([], ["--verbose"])
     )
-    told = "sluice: stage documents: 1 of 5 records were rejected, more than max_reject_share 0.01 allows: 1 x no text"
+    told = "sluice: stage documents: 1 of 5 records were rejected, more than --max-reject-share 0.1 allows: 1 x no text"
     for ended in (plain, verbose):
         assert (ended.returncode, ended.stderr.splitlines()[-1]) == (1, told)
     assert "Traceback" not in plain.stderr and "apache_beam" not in plain.stderr

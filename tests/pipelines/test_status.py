@@ -220,11 +220,11 @@ def test_a_run_is_watched_while_another_thread_works_on_it(tmp_path, capsys):
 def test_a_failed_run_says_why_and_its_exit_code_is_four(tmp_path, capsys):
     source = Path(write_jsonl(tmp_path / "in", make_rows(30)))
     (source / "shard-1.jsonl").write_text("not JSON\n" * 40)
-    with pytest.raises(StageFailed, match="max_reject_share"):
+    with pytest.raises(StageFailed, match="--max-reject-share"):
         run_d4(str(source), tmp_path / "run")
     found = status(str(tmp_path / "run"))
     assert (found["state"], found["launch"]["stage"]) == ("failed", "documents")
-    assert "were rejected, more than max_reject_share 0.01 allows" in found["launch"]["error"]
+    assert "were rejected, more than --max-reject-share 0.01 allows" in found["launch"]["error"]
     assert main(["status", str(tmp_path / "run")]) == 4
     assert "last error: stage documents: 40 of" in capsys.readouterr().out
 

@@ -65,6 +65,8 @@ LINES = [
     (b'{"id": "a", "text": {}}', "text has type object"),
     (b'{"id": "a", "text": ""}', "empty"),
     (b'{"id": "a", "text": " \\n\\t\\u00a0\\u2003"}', "empty"),
+    (b'{"id": "a", "text": "\\ufeff\\u200b\\u00ad \\ufe0f\\u0000"}', "empty"),
+    (b'{"id": "seen", "text": "\\u200bx\\ufe0f"}', None),
     (b'{"text": "x"}', "no id"),
     (b'{"id": null, "text": "x"}', "no id"),
     (b'{"id": 1.5, "text": "x"}', "id has type number"),
@@ -81,7 +83,7 @@ def test_every_malformed_line_has_its_reason(tmp_path, ending):
     (tmp_path / "x.jsonl").write_bytes(ending.join(line for line, _ in LINES))
     ids, rejects = outcome(tmp_path, Fields(id="id", max_document_bytes=8000))
     assert rejects == [(row, reason) for row, (_, reason) in enumerate(LINES) if reason]
-    assert ids == ["ok", "7", "infinite", "half", str((1 << 128) - 1), "-9223372036854775809", "last"]
+    assert ids == ["ok", "7", "infinite", "half", str((1 << 128) - 1), "-9223372036854775809", "seen", "last"]
 
 
 def test_lines_that_are_valid_only_together_are_not_records(tmp_path):
