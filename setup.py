@@ -29,6 +29,7 @@ REQUIRES = [
     "pyyaml>=6",
     "rich>=13",
     "zstandard>=0.22",
+    "brotli>=1.2",
     "fastwarc>=2,<3",
     "resiliparse>=2,<3",
     "google-crc32c>=1.5",

@@ -1,40 +1,82 @@
 """The text of a page: an archived HTTP response undone, decoded, and reduced to its main content by Resiliparse."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
 
 from fastwarc.warc import WarcRecord, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding, detect_mime
+from resiliparse.parse.encoding import detect_mime
 
-from sluice.transforms import validation
+from sluice.transforms import charsets, codings, validation
 
 _HTML = ("text/html", "application/xhtml+xml")
+_TEXT = (*_HTML, "text/plain")
+# What servers send that do not know: browsers look at the bytes then.
+_UNKNOWN = ("unknown/unknown", "application/unknown", "*/*")
+_ESSENCE = re.compile(r"[\w!#$&^.+*-]{1,100}/[\w!#$&^.+*-]{1,100}")
+_CHARSET = re.compile(r";\s*charset\s*=\s*(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
+# What browsers take for HTML (WHATWG MIME Sniffing); Resiliparse takes letters outside ASCII for something else.
+_BEGINS = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--)"
+    rb"[\s>]",
+    re.IGNORECASE,
+)
 _DEEPEST = 2000
 _ATTRIBUTES = 5000
 
 
 def text_of(record: WarcRecord, content: bytes, limit: int) -> tuple[str | None, str | None]:
-    """The text of a response or conversion whose block is `content`, or what is wrong with it."""
-    if int(record.record_type) == int(WarcRecordType.conversion):
+    """The text of a record whose block is `content`, or what is wrong with it.
+
+    Of a response the page, of a resource the text or HTML that it is; of a conversion the block itself. `limit` is
+    in bytes, for the block as for what it decodes to.
+    """
+    kind = int(record.record_type)
+    declared = record.headers.get("Content-Type") or ""
+    if kind == int(WarcRecordType.conversion):
         try:
             return content.decode("utf-8-sig"), None
         except UnicodeDecodeError:
             return None, validation.INVALID_UTF8
-    declared = record.headers.get("Content-Type") or ""
+    if kind == int(WarcRecordType.revisit):
+        return None, validation.REVISIT
+    if kind == int(WarcRecordType.resource):
+        return _text(content, [declared], [], limit)
     if declared and not declared.lower().startswith("application/http"):
         return None, validation.NOT_TEXT.format(_short(declared))
-    response, body = _response(content, limit)
-    if response.http_headers.status_code is None:
+    response = _response(content)
+    if response is None or response.http_headers.status_code is None:
         return None, validation.NOT_HTTP
-    if response.http_headers.status_code != 200:
-        return None, validation.HTTP_STATUS.format(response.http_headers.status_code)
+    headers = response.http_headers
+    if headers.status_code != 200:
+        return None, validation.HTTP_STATUS.format(headers.status_code)
+    applied = codings.listed([*headers.get_multiple("Content-Encoding"), *headers.get_multiple("Transfer-Encoding")])
+    return _text(response.reader.read(), headers.get_multiple("Content-Type"), applied, limit)
+
+
+def _text(body: bytes, types: Sequence[str], applied: list[str], limit: int) -> tuple[str | None, str | None]:
+    kind, charset = _type(types)
+    if kind and kind not in _TEXT:
+        return None, validation.NOT_TEXT.format(_short(kind))
+    try:
+        body = codings.undo(body, applied, limit)
+    except codings.TooLarge:
+        return None, validation.TOO_LARGE
+    except codings.Undecodable as error:
+        return None, str(error)
     if len(body) > limit:
         return None, validation.TOO_LARGE
-    kind = (response.http_content_type or detect_mime(body)).lower()
-    if kind not in _HTML and kind != "text/plain":
+    wide = charsets.is_wide(body, charset)
+    kind = kind or ("text/html" if wide or _BEGINS.match(body) else detect_mime(body).lower())
+    if kind not in _TEXT:
         return None, validation.NOT_TEXT.format(_short(kind))
-    text = _decoded(body, response.http_charset)
+    if not wide and codings.is_binary(body):
+        return None, validation.BINARY
+    text = charsets.decode(body, charset)
+    if text is None:
+        return None, validation.CHARSET.format(_short(charset or ""))
+    if charsets.is_noise(text):
+        return None, validation.BINARY
     if kind == "text/plain":
         return text, None
     if _intricate(text):
@@ -42,37 +84,41 @@ def text_of(record: WarcRecord, content: bytes, limit: int) -> tuple[str | None,
     return extract_plain_text(text, main_content=True), None
 
 
+def _type(values: Sequence[str]) -> tuple[str, str | None]:
+    """The content type and charset that headers declare, as browsers read them: the last type that is one counts.
+
+    >>> _type(["text/html; charset=x-sjis", "text/html, nonsense"])
+    ('text/html', 'x-sjis')
+    """
+    kind, charset = "", None
+    for value in values:
+        for part in value.split(","):
+            essence = part.partition(";")[0].strip().lower()
+            if not _ESSENCE.fullmatch(essence) or essence in _UNKNOWN:
+                continue
+            found = _CHARSET.search(part)
+            if found or essence != kind:
+                charset = found[1].strip("\"' \t") if found else None
+            kind = essence
+    return kind, charset
+
+
 def _short(kind: str) -> str:
     """One reason for many pages: without parameters, and not as long as whoever wrote it liked."""
     return kind.partition(";")[0].strip()[:60]
 
 
-def _response(content: bytes, limit: int) -> tuple[WarcRecord, bytes]:
-    """The HTTP headers and the body, undone chunking and compression. Archives often keep the header of an encoding
-    that was undone before; the body is then taken as it is."""
-    modes: tuple[Any, ...] = ("all", "none")
-    for mode in modes:
-        response = WarcRecord()
-        response.init_headers(WarcRecordType.response, content_length=len(content))
-        response.is_http = True
-        response.set_bytes_content(content)
-        try:
-            response.parse_http(auto_decode=mode)
-            return response, response.reader.read(limit + 1)
-        except OSError:
-            continue
-    return WarcRecord(), b""
-
-
-def _decoded(body: bytes, charset: str | None) -> str:
-    # What decodes as UTF-8 is UTF-8, whatever was declared, except for the escape codes of ISO-2022.
-    if b"\x1b" not in body:
-        try:
-            return body.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            pass
-    encoding = charset or detect_encoding(body, from_html_meta=True) or "utf-8"
-    return bytes_to_str(body, encoding, errors="replace")
+def _response(content: bytes) -> WarcRecord | None:
+    """The parsed headers, the reader at the body. Codings are left: FastWARC undoes them without a bound of memory."""
+    response = WarcRecord()
+    response.init_headers(WarcRecordType.response, content_length=len(content))
+    response.is_http = True
+    response.set_bytes_content(content)
+    try:
+        response.parse_http(auto_decode="none", quirks_mode=True)
+    except OSError:
+        return None
+    return response
 
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")

@@ -27,6 +27,9 @@ ZERO_VECTOR = "zero vector"
 NOT_HTTP = "not an HTTP response"
 HTTP_STATUS = "HTTP status {}"
 NOT_TEXT = "content type {}"
+CHARSET = "charset {}: cannot be decoded"
+BINARY = "body is binary"
+REVISIT = "revisit record"
 TOO_INTRICATE = "HTML too intricate"
 UNREADABLE = "unreadable: {}"
 
@@ -215,7 +218,7 @@ def vector_of(value: Any) -> Any:
 
 
 # Answers that a crawl is full of: they are no documents, and say nothing about the state of the input.
-NO_PAGE = (NOT_HTTP, HTTP_STATUS.format(""), NOT_TEXT.format(""))
+NO_PAGE = (NOT_HTTP, HTTP_STATUS.format(""), NOT_TEXT.format(""), REVISIT)
 
 
 def is_fault(reason: str) -> bool:

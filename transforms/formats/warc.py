@@ -1,6 +1,7 @@
-"""WARC and WET archives: the main text of HTML responses, the text of conversions. Parsed by FastWARC.
+"""WARC and WET archives: the main text of HTML responses and resources, the text of conversions. Parsed by FastWARC.
 
-Responses (type 4) and conversions (128) are records; warcinfo, requests, metadata and the like are not counted.
+Responses, resources, conversions and revisits are records, though a revisit, which says that a page had not changed,
+is always rejected; warcinfo, requests, metadata and the like are not counted.
 """
 
 import gzip
@@ -20,7 +21,10 @@ SUFFIXES = (".warc", ".wet")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")
 FIELDS = ("id", "columns")
 
-_DOCUMENTS = (int(WarcRecordType.response), int(WarcRecordType.conversion))
+_DOCUMENTS = tuple(
+    int(kind)
+    for kind in (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion, WarcRecordType.revisit)
+)
 _END = b"\r\n\r\n"
 _MARGIN = 4 << 20  # how far the parser may have read beyond a record: some buffers and a header
 
@@ -107,7 +111,7 @@ class _Archive:
 
 
 def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension | None = None) -> Iterator[Window]:
-    """The responses and conversions of a file, rows from 0. Id and columns name WARC headers.
+    """The pages of a file, rows from 0. Id and columns name WARC headers.
 
     Without an id field the identity is the WARC-Record-ID. Raises streams.UnreadableFile at a fault, after the
     records before it.
