@@ -96,8 +96,7 @@ def others(run: str, digest: str, *, mine: str = "") -> list[Other]:
         alive = processes.lives(str(record["process"]))
         silent = None if alive else (now or time.time()) - (storage.changed(entry) or 0.0)
         if alive is False or (silent is not None and silent > LEASE):
-            with contextlib.suppress(OSError):
-                storage.delete(url)
+            _remove(url)
         elif record["recipe_digest"] != digest:
             working.append(Other(url, record, silent))
     return working
@@ -110,11 +109,14 @@ def _take(run: str, url: str, record: dict[str, Any]) -> bool:
             committing.replace_bytes(url, json.dumps(record, indent=1).encode())
         except OSError:
             return False
-        working = others(run, record["recipe_digest"], mine=url)
+        try:
+            working = others(run, record["recipe_digest"], mine=url)
+        except BaseException:
+            _remove(url)
+            raise
         if not working:
             return True
-        with contextlib.suppress(OSError):
-            storage.delete(url)
+        _remove(url)
         if not left:
             raise ValueError(_told(run, working[0]))
         time.sleep(random.uniform(0.02, 0.25))
@@ -137,8 +139,12 @@ def _renewed(url: str, record: dict[str, Any]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        with contextlib.suppress(OSError):
-            storage.delete(url)
+        _remove(url)
+
+
+def _remove(url: str) -> None:
+    with contextlib.suppress(OSError):
+        storage.delete(url)
 
 
 def _record(name: str, digest: str) -> dict[str, Any]:

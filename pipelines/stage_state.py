@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.pipelines.finished import Finished
 from sluice.pipelines.pace import Piece, largest_left, pace
+from sluice.pipelines.printing import counted
 from sluice.pipelines.steps.reference import Reference
 from sluice.pipelines.weights import Weights
 from sluice.transforms import storage
@@ -98,6 +99,11 @@ class Look:
         if manifest is not None and not keys:
             done = len(manifest["parts"])
             finished = {"state": FINISHED, "units": done, "units_done": done}
+            if wrong := self._not_whole(folder, manifest):
+                stage["problem"] = (
+                    f"{counted(wrong, 'file')} missing, or of another size; `sluice check {self.run.url} --repair` "
+                    "removes what must be made again, the same command makes it"
+                )
             return stage | finished | {"rows": manifest["rows"], "totals": manifest["totals"]}
         key = max(
             keys, key=lambda key: (len(on_disk.parts.get(key, {})), on_disk.newest.get(key, 0.0), key), default=""
@@ -112,6 +118,12 @@ class Look:
         if state == RUNNING:
             stage |= self._progress(name, parts, bins)
         return stage
+
+    def _not_whole(self, folder: str, manifest: dict[str, Any]) -> int:
+        """How many files of a finished stage are missing or have other sizes than its manifest says."""
+        sizes = {part["name"]: part["bytes"] for part in manifest["parts"]} | manifest.get("files", {})
+        there = ((self.files.get(f"{folder}/{name}"), size) for name, size in sizes.items())
+        return sum(file is None or file.bytes != size for file, size in there)
 
     def _progress(self, name: str, parts: dict[int, float | None], bins: dict[int, float | None]) -> dict[str, Any]:
         begun = None

@@ -1,5 +1,6 @@
 """Whatever dies or refuses - a process, a worker, a disk, a store - the run says so, and the same call completes it."""
 
+import errno
 import multiprocessing
 import os
 import random
@@ -8,11 +9,13 @@ import resource
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from sluice.pipelines.curate import prepare
 from sluice.pipelines.options import build_recipe
@@ -319,3 +322,17 @@ def test_half_of_a_manifest_or_a_recipe_counts_as_none(source, tmp_path):
     assert find_manifest(str(tmp_path)) is None
     assert prepare(recipe, str(tmp_path))[1] == []
     assert (tmp_path / "recipe.yaml").read_bytes() == whole
+
+
+def test_a_finished_run_is_read_where_nothing_can_be_written(source, monkeypatch):
+    url = f"memory://{uuid.uuid4().hex}"
+    done = run_d4(source, url, **SEMDEDUP)
+
+    def refuse(self: MemoryFileSystem, path: str, *args: Any, **options: Any) -> None:
+        raise PermissionError(errno.EACCES, "403 Forbidden", path)
+
+    for name in ("put_file", "pipe_file", "rm_file", "mkdir", "makedirs"):
+        monkeypatch.setattr(MemoryFileSystem, name, refuse)
+    assert run_d4(source, url, **SEMDEDUP)["totals"] == done["totals"]
+    with pytest.raises(OSError, match=r"recipe\.yaml could not be written"):
+        run_d4(source, url, **SEMDEDUP | {"threshold": "0.8"})

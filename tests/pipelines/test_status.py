@@ -310,3 +310,16 @@ def test_a_damaged_launch_record_is_left_out(copy_of):
     (run / "launches" / "99999999T000000.000000-ffffff.json").write_text("{")
     assert len(read_launches(str(run))) == 1
     assert status(str(run))["launch"]["outcome"] == "finished"
+
+
+def test_files_of_a_finished_stage_that_are_gone_or_cut_are_told_with_the_cure(copy_of):
+    run = copy_of()
+    folder = run / "steps/03-prototypes/scores"
+    first, *_ = sorted(folder.glob("part-*"))
+    first.unlink()
+    found = status(str(run))
+    assert stage_of(found, "03-prototypes/scores")["problem"] == (
+        f"1 file missing, or of another size; `sluice check {run} --repair` removes what must be made again, the same "
+        "command makes it"
+    )
+    assert [stage["stage"] for stage in found["stages"] if "problem" in stage] == ["03-prototypes/scores"]
