@@ -137,7 +137,9 @@ def check(run: Run) -> None:
 def _look(run: Run) -> None:
     source, (kind, name) = run.recipe.input.source, run.recipe.counting
     options = {source: f"--source {source}"} if source else {}
-    look(run.some_units, run.fields, options | ({name: f"--tokens column:{name}"} if kind == "column" else {}))
+    whole = run.units == len(run.some_units)
+    options |= {name: f"--tokens column:{name}"} if kind == "column" else {}
+    look(run.some_units, run.fields, options, whole=whole)
 
 
 def _check_apart(run: Run) -> None:

@@ -231,11 +231,18 @@ def _difference(name: str, document: str) -> float:
 # A page ---------------------------------------------------------------------------------------------------------
 
 
+def _where(rejected: dict[str, Any]) -> list[Text]:
+    """Where a rejected record is in the input; runs made before have no places."""
+    parts = [printable(rejected[name]) for name in ("file", "place") if rejected.get(name)]
+    return [Text(f"it is in {', '.join(parts)}")] if parts else []
+
+
 def render(found: dict[str, Any]) -> RenderableType:
     """An explanation as a page for a terminal."""
     if found["fate"] == "rejected":
         return Group(
             Text(f"record {found['unit']}:{found['row']} was rejected: {printable(found['reason'])}"),
+            *_where(found),
             cell(found["head"]),
         )
     lines = [Text.assemble(cell(found["id"], style="bold"), f"  ({found['unit']}:{found['row']})  {_fate(found)}")]

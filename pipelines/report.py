@@ -1,6 +1,7 @@
 """report.json: what a run did, from its manifests and one pass over its parts; nothing is claimed before it adds up."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from sluice.transforms.ledger import Group, Ledger
 from sluice.transforms.probes import Probed
 from sluice.transforms.samples import Example, Examples, Sample, StepTally
 from sluice.transforms.sources import SourceTally
+from sluice.transforms.stages import read_units
 from sluice.transforms.views import AccountingError, Sources
 
 __all__ = ["AccountingError", "make_report", "summary"]
@@ -142,6 +144,7 @@ class Report:
             "records": totals.records,
             "rejected": totals.rejected,
             "reasons": found["reasons"],
+            "barren": self._barren(found.get("barren") or {"files": 0, "empty": 0, "named": {}}),
             "documents": sum(totals.documents.values()),
             "characters": sum(totals.characters.values()),
             "tokens": self._tokens(sum(totals.tokens.values())),
@@ -160,6 +163,17 @@ class Report:
             "files_out": corpus["files"],
             "bytes_out": corpus["corpus_bytes"],
         }
+
+    def _barren(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Files without a document: how many are empty, and those with nothing but rejects, some of them by name."""
+        ranges: Counter[str] = Counter()
+        if found["named"]:
+            units = read_units(self.run.artifact("inventory"))
+            ranges.update(span.relative for unit in units for span in unit.spans if span.relative in found["named"])
+        # Another range of a file may hold documents.
+        named = {name: one["reasons"] for name, one in found["named"].items() if one["ranges"] == ranges[name]}
+        partly = len(found["named"]) - len(named)
+        return {"empty": found["empty"], "rejected": found["files"] - found["empty"] - partly, "named": named}
 
     def _tokens(self, count: int) -> int | None:
         return count if self.counted else None

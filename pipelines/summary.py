@@ -15,6 +15,7 @@ from sluice.pipelines.source_table import source_table
 from sluice.pipelines.steps import find_steps
 
 EXAMPLE, ID = 160, 200  # characters
+BARREN = 3  # files named of which nothing could be used
 
 
 def summary(report: dict[str, Any]) -> RenderableType:
@@ -65,6 +66,7 @@ def _notes(report: dict[str, Any]) -> list[Text]:
         named = ", ".join(f"{number(count)} x {printable(reason, 80)}" for reason, count in reasons)
         named += ", ..." if len(totals["reasons"]) > len(reasons) else ""
         lines.append(f"{counted(totals['rejected'], 'record')} rejected: {named}.")
+    lines += _barren(totals.get("barren"))
     lines += _shortfall(report)
     lines += embedding_lines(report["embedding"])
     repeated = report["duplicate_ids"]
@@ -93,6 +95,22 @@ def _notes(report: dict[str, Any]) -> list[Text]:
         lines.append(f"Warning: {step} names sources that no document has: {listed}.")
     lines += repeat_lines(report["repeats"])
     return [Text(line) for line in lines]
+
+
+def _barren(found: dict[str, Any] | None) -> list[str]:
+    """Lines about files of which nothing could be used."""
+    lines = []
+    if found and found["rejected"]:
+        named = []
+        for file, reasons in sorted(found["named"].items())[:BARREN]:
+            told = ", ".join(f"{number(count)} x {printable(reason, 60)}" for reason, count in reasons.items())
+            named.append(f"{printable(file, 60)} ({told})")
+        more = found["rejected"] - len(named)
+        named += [f"{number(more)} more"] if more > 0 else []
+        lines.append(f"Warning: no record of {counted(found['rejected'], 'file')} can be used: {', '.join(named)}.")
+    if found and found["empty"]:
+        lines.append(f"{counted(found['empty'], 'file')} without any records.")
+    return lines
 
 
 def _shortfall(report: dict[str, Any]) -> list[str]:

@@ -16,9 +16,12 @@ from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Reject, Unit, Window
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
+from sluice.transforms.validation import is_fault
 
 HASH = pa.binary(16)
-REJECTED = pa.schema([("row", pa.uint32()), ("reason", pa.string()), ("head", pa.string())])
+REJECTED = pa.schema([(name, pa.string()) for name in Reject._fields]).set(0, pa.field("row", pa.uint32()))
+# Files without a usable record that a unit names; of all, and of empty ones, it keeps the number.
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class WriteDocuments(WriteUnit):
     def write(self, unit: Unit) -> None:
         stats: dict[str, Any] = {"records": 0, "documents": 0, "rejected": 0, "characters": 0, "tokens": 0}
         stats |= {"reasons": {}, "filled": dict.fromkeys(self.how.columns, 0)}
+        stats |= {"places": {}, "barren": {"files": 0, "empty": 0, "named": {}}}
         self.target.write(unit.id, self._tables(unit, stats), self.how.schema(), stats)
 
     def existing(self, unit: Unit) -> Part | None:
@@ -140,6 +144,25 @@ def _count(window: Window, stats: dict[str, Any]) -> None:
     stats["documents"] += len(window.rows)
     stats["rejected"] += len(window.rejects)
     stats["reasons"] = dict(Counter(stats["reasons"]) + Counter(reject.reason for reject in window.rejects))
+    for reject in window.rejects:
+        # One place of each reason, and the same whatever the units: `min_` has a meaning to merge_stats.
+        places = stats["places"].setdefault(reject.reason, {"min_place": reject.where})
+        places["min_place"] = min(places["min_place"], reject.where)
+    for file, reasons in window.barren:
+        _count_barren(file, reasons, stats["barren"])
+
+
+def _count_barren(file: str, reasons: dict[str, int], barren: dict[str, Any]) -> None:
+    """A range of a file without a document: empty, or with nothing but rejects; pages that a crawl did not get are no
+    fault of a file."""
+    if reasons and not any(map(is_fault, reasons)):
+        return
+    barren["files"] += 1
+    barren["empty"] += not reasons
+    if reasons and (len(barren["named"]) < NAMED or file in barren["named"]):
+        named = barren["named"].setdefault(file, {"ranges": 0, "reasons": {}})
+        named["ranges"] += 1
+        named["reasons"] = dict(Counter(named["reasons"]) + Counter(reasons))
 
 
 def _reject_table(rejects: list[Reject]) -> pa.Table:

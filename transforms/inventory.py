@@ -63,6 +63,9 @@ def plan_inputs(inputs: Sequence[str], *, format: str | None = None, unit_bytes:
     if unread:
         total = sum(map(len, unread.values()))
         _warn(f"{total:,} {'entries were' if total > 1 else 'entry was'} not read: {listing.describe(unread)}")
+    empty = [file.path for file in files if not file.size]
+    if empty and len(empty) < len(files):
+        _warn(listing.describe({"empty files": empty}))
     root = _common_root(inputs, [file.path for file in files])
     pieces = (piece for file in files for piece in _pieces(file, root, format, unit_bytes))
     units = [

@@ -71,9 +71,10 @@ class Settle:
         self.odd: list[int] = []
         self._id_of = id_of
 
-    def __call__(self, batch: Batch, raws: list[bytes]) -> Batch:
-        """The batch, with its records' lines for heads."""
+    def __call__(self, batch: Batch, raws: list[bytes], starts: list[int]) -> Batch:
+        """The batch, with its records' lines for heads and the bytes at which they start for places."""
         batch.heads = raws.__getitem__
+        batch.places = lambda position: f"byte {starts[position]}"
         for at in self.odd:
             _settle_record(batch, at)
         self.odd = []

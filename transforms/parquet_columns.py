@@ -84,7 +84,7 @@ def batch(table: pa.Table, fields: Fields, *, place: str, first: int) -> Batch:
     def show(position: int) -> str:
         return "" if texts is None or column is None else _shown(texts[position], column[position])
 
-    return Batch(texts, ids, vectors, columns, faults, heads=show)
+    return Batch(texts, ids, vectors, columns, faults, heads=show, places=lambda position: f"row {first + position}")
 
 
 def _shown(text: Any, value: pa.Scalar) -> str:

@@ -1,5 +1,6 @@
 """A unit's records as windows, and its kept records copied: the formats behind one door."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -71,17 +72,26 @@ def _windows(unit: Unit, fields: Fields, on_unreadable: str) -> Iterator[Window]
     first = 0
     for span in unit.spans:
         _check_unchanged(span)
-        row = 0
+        row = documents = 0
+        reasons: Counter[str] = Counter()
         try:
             for window in module.read(span, unit.compression, fields, dimension=dimension):
-                yield _shifted(window, first)
                 row += window.records
+                documents += len(window.rows)
+                reasons.update(reject.reason for reject in window.rejects)
+                yield _placed(window, first, span)
         except UnreadableFile as error:
             if on_unreadable == "fail":
                 raise
-            yield _unreadable(first + row, error, fields, dimension)
+            reason = validation.UNREADABLE.format(error.reason)
+            reasons[reason] += 1
+            reject = Reject(first + row, reason, error.path, span.relative, f"after {row} records")
+            yield replace(_nothing(fields, dimension), records=1, rejects=[reject])
             row += 1
         first += row
+        # A later range of a file may own no line of it, and be no news.
+        if not documents and (reasons or span.start == 0):
+            yield replace(_nothing(fields, dimension), barren=[(span.relative, dict(reasons))])
 
 
 def _check_unchanged(span: Span) -> None:
@@ -93,22 +103,21 @@ def _check_unchanged(span: Span) -> None:
         raise ChangedInput(span.path)
 
 
-def _shifted(window: Window, by: int) -> Window:
-    if not by:
-        return window
-    rejects = [reject._replace(row=reject.row + by) for reject in window.rejects]
-    return replace(window, rows=window.rows + by, rejects=rejects)
+def _placed(window: Window, first: int, span: Span) -> Window:
+    """A window as the unit has it. first: the row of the span's first record."""
+    rejects = [reject._replace(row=reject.row + first, file=span.relative) for reject in window.rejects]
+    return replace(window, rows=window.rows + first, rejects=rejects)
 
 
-def _unreadable(row: int, error: UnreadableFile, fields: Fields, dimension: validation.Dimension) -> Window:
+def _nothing(fields: Fields, dimension: validation.Dimension) -> Window:
+    """A window without valid records."""
     return Window(
-        records=1,
+        records=0,
         rows=np.empty(0, np.int64),
         ids=[],
         texts=None if fields.text is None else [],
         columns={name: [] for name in fields.columns},
         vectors=None if fields.vector is None else np.empty((0, dimension.value or 0), np.float32),
-        rejects=[Reject(row, validation.UNREADABLE.format(error.reason), error.path)],
     )
 
 

@@ -50,11 +50,21 @@ class Fields:
 
 
 class Reject(NamedTuple):
-    """A record that cannot be used: its row, one clear reason, and its first characters."""
+    """A record that cannot be used: its row in the unit, one clear reason, its first characters, and where it is.
+
+    file: its path relative to the input; place: in the file, as `byte 1234` (of what a compressed file holds) or
+    `row 17`; "" where the record is the whole file.
+    """
 
     row: int
     reason: str
     head: str
+    file: str = ""
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}, {self.place}" if self.place else self.file
 
 
 @dataclass
@@ -62,6 +72,7 @@ class Window:
     """Some consecutive records of a unit: `records` in all, of which `rows` (ordinals in the unit) are valid.
 
     ids, texts and every column have one entry for each valid row; vectors is float32 [len(rows), d] or None.
+    barren: ranges of files that end with this window and hold no valid record: how many records by reason.
     """
 
     records: int
@@ -71,3 +82,4 @@ class Window:
     columns: dict[str, list] = field(default_factory=dict)
     vectors: np.ndarray | None = None
     rejects: list[Reject] = field(default_factory=list)
+    barren: list[tuple[str, dict[str, int]]] = field(default_factory=list)

@@ -224,9 +224,11 @@ def check_rejects(totals: dict[str, Any], limit: float) -> None:
     records, bad = totals["records"], sum(reasons.values())
     if bad > max(limit * records, HANDFUL if limit == DEFAULT_REJECT_SHARE else 0):
         listed = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:10]
+        place = totals.get("places", {}).get(listed[0][0], {}).get("min_place")
         raise TooManyRejects(
             f"{bad} of {records} records were rejected, more than --max-reject-share {limit} allows: "
             + ", ".join(f"{count} x {reason}" for reason, count in listed)
+            + (f" (the first of {listed[0][0]!r} in {place})" if place else "")
         )
     if not totals["documents"]:
         raise TooManyRejects(f"none of {records} records is a document")

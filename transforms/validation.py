@@ -66,7 +66,7 @@ class Batch:
 
     `ids` hold the id field's value, or the place in the input when there is no id field. `vectors` hold None, a
     float32 array, or the name of the type that was there instead; or they are one float32 [records, d]. `faults`
-    are records (by position) already known to be bad. `heads` shows a record.
+    are records (by position) already known to be bad. `heads` shows a record, `places` says where in its file it is.
     """
 
     texts: list[Any] | None
@@ -75,6 +75,7 @@ class Batch:
     columns: dict[str, list[Any]]
     faults: dict[int, str] = field(default_factory=dict)
     heads: Callable[[int], str | bytes] = lambda position: ""
+    places: Callable[[int], str] = lambda position: ""
 
 
 def check(batch: Batch, fields: Fields, *, first_row: int, dimension: Dimension) -> Window:
@@ -113,7 +114,9 @@ def _window(batch: Batch, faults: dict[int, str], first_row: int, dimension: Dim
         texts=None if batch.texts is None else keep(batch.texts),
         columns={name: [_plain(value) for value in keep(values)] for name, values in batch.columns.items()},
         vectors=vectors,
-        rejects=[Reject(first_row + at, faults[at], head(batch.heads(at))) for at in sorted(faults)],
+        rejects=[
+            Reject(first_row + at, faults[at], head(batch.heads(at)), place=batch.places(at)) for at in sorted(faults)
+        ],
     )
 
 

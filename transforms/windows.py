@@ -22,6 +22,7 @@ def joined(windows: list[Window]) -> Window:
         columns={name: [value for window in windows for value in window.columns[name]] for name in first.columns},
         vectors=np.concatenate(vectors) if vectors else first.vectors,
         rejects=[reject for window in windows for reject in window.rejects],
+        barren=[file for window in windows for file in window.barren],
     )
 
 

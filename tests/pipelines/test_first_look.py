@@ -1,5 +1,6 @@
 """What is said wrongly about the input is refused before any work, and a run can be gone on with from any folder."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -42,6 +43,37 @@ def test_a_format_that_is_named_wrongly_is_refused_too(tmp_path, capsys):
     (tmp_path / "in.jsonl").write_text("a page of plain text\n" * 9)
     assert main(["curate", "--input", str(tmp_path / "in.jsonl"), "--run", str(tmp_path / "run")]) == 2
     assert "not JSON, 9 times" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"a.jsonl": b""}, "the input holds no records: {folder}/a.jsonl is empty"),
+        ({"a.jsonl": b"\n \n", "b.jsonl.gz": gzip.compress(b"")}, "no records: 2 files, the first is {folder}/a.jsonl"),
+        ({"a.txt": b"\x80", "b.md": b""}, "one, in a.txt, begins"),
+        ({"a.jsonl": b"\xe9t\xe9\n"}, "one, in a.jsonl, byte 0, begins"),
+    ],
+)
+def test_input_without_a_document_is_refused_with_a_name_before_any_work(files, complaint, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    assert main(["curate", "--input", str(folder), "--run", str(tmp_path / "run"), "--recipe", "random"]) == 2
+    assert complaint.format(folder=folder) in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_file_of_which_nothing_can_be_used_is_on_the_page(tmp_path, capsys):
+    folder = Path(write_jsonl(tmp_path / "in", make_rows(60)))
+    (folder / "shard-1a.jsonl").write_bytes(b"\xe9t\xe9\n" * 7)
+    (folder / "shard-1b.jsonl").write_bytes(b"")
+    command = ["curate", "--input", str(folder), "--id", "id", "--run", str(tmp_path / "run"), "--recipe", "random"]
+    assert main([*command, "--tokens", "none"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "Warning: no record of 1 file can be used: shard-1a.jsonl (7 x invalid UTF-8)." in page
+    assert "1 file without any records." in page
+    assert main(["explain", str(tmp_path / "run"), "0:40"]) == 0
+    assert "it is in shard-1a.jsonl, byte 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

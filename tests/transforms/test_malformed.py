@@ -126,7 +126,7 @@ def test_rejects_show_the_first_200_characters(tmp_path):
     (tmp_path / "x.jsonl").write_bytes("\u20ac".encode() * 300 + b"\xff\n")
     (unit,) = plan_units([str(tmp_path)])
     (window,) = read_unit(unit, Fields())
-    assert window.rejects[0] == (0, "invalid UTF-8", "\u20ac" * 200)
+    assert window.rejects[0][:3] == (0, "invalid UTF-8", "\u20ac" * 200)
 
 
 VECTORS = [

@@ -58,7 +58,7 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
     columns_of = [(name, _getter(name, MISSING)) for name in fields.columns]
     loads, relative = orjson.loads, span.relative
     settle = json_values.Settle(id_of)
-    batch, raws, size = _empty(fields), [], 0
+    batch, raws, starts, size = _empty(fields), [], [], 0
     try:
         for block in _blocks(span, compression, limit):
             offset = block.offset
@@ -92,17 +92,18 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
                     batch.columns[name].append(column_of(record))  # type: ignore[misc]
                 ids.append(id_of(record) if id_of else f"{relative}@{start}")
                 raws.append(line)
+                starts.append(start)
                 size += len(line)
                 if len(ids) >= validation.WINDOW_RECORDS or size >= validation.WINDOW_BYTES:
-                    yield settle(batch, raws)
-                    batch, raws, size = _empty(fields), [], 0
+                    yield settle(batch, raws, starts)
+                    batch, raws, starts, size = _empty(fields), [], [], 0
                     texts, ids = batch.texts, batch.ids
     except streams.UnreadableFile:
         if raws:
-            yield settle(batch, raws)
+            yield settle(batch, raws, starts)
         raise
     if raws:
-        yield settle(batch, raws)
+        yield settle(batch, raws, starts)
 
 
 def _empty(fields: Fields) -> Batch:

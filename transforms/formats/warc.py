@@ -124,7 +124,7 @@ def read(span: Span, compression: str, fields: Fields, *, dimension: Dimension |
 
 
 def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
-    batch, heads, size = _empty(fields), [], 0
+    batch, heads, starts, size = _empty(fields), [], [], 0
     archive = _Archive(span, compression, hold=0)
     try:
         for record in archive:
@@ -152,19 +152,23 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
             for name in fields.columns:
                 batch.columns[name].append(headers.get(name, MISSING))
             heads.append(f"{headers.get('WARC-Target-URI') or ''} {validation.head(content)}")
+            starts.append(record.stream_pos)
             size += len(text or "")
             if len(heads) >= validation.WINDOW_RECORDS or size >= validation.WINDOW_BYTES:
-                batch.heads = heads.__getitem__
-                yield batch
-                batch, heads, size = _empty(fields), [], 0
+                yield _described(batch, heads, starts)
+                batch, heads, starts, size = _empty(fields), [], [], 0
     except streams.UnreadableFile:
         if heads:
-            batch.heads = heads.__getitem__
-            yield batch
+            yield _described(batch, heads, starts)
         raise
     if heads:
-        batch.heads = heads.__getitem__
-        yield batch
+        yield _described(batch, heads, starts)
+
+
+def _described(batch: Batch, heads: list[str], starts: list[int]) -> Batch:
+    batch.heads = heads.__getitem__
+    batch.places = lambda position: f"byte {starts[position]}"
+    return batch
 
 
 def _empty(fields: Fields) -> Batch:
