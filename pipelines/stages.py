@@ -25,7 +25,7 @@ from sluice.transforms.units import Inputs, TakeInventory, units_digest
 
 log = logging.getLogger("sluice")
 # Part of every key: raise it when a change alters what any stage writes.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class Run:

@@ -154,7 +154,7 @@ def _hashes(documents: Artifact, buckets: int, folder: Path) -> Iterator[np.ndar
             order = np.argsort(number, kind="stable")
             bounds = np.searchsorted(number[order], np.arange(buckets + 1, dtype=np.uint64))
             for file, start, stop in zip(files, bounds[:-1], bounds[1:]):
-                words[order[start:stop]].tofile(file)
+                file.write(words[order[start:stop]].tobytes())
     for file in files:
         yield np.fromfile(file.name, np.uint64).reshape(-1, 2)
 

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.models.assign import choose_method
-from sluice.transforms import committing, storage
+from sluice.transforms import sealed
 from sluice.transforms.artifacts import Artifact, find_manifest
 from sluice.transforms.centroids import OF_PARTS, load_array, save_array, save_index
+from sluice.transforms.damage import Damaged
 from sluice.transforms.stages import Commit, Start, report
 from sluice.transforms.survivors import to_fixed
 
@@ -39,8 +40,8 @@ def content_digest(centroids: Artifact) -> str:
     for name in ("centroids", "splits")[: 1 + bool(totals.get("splits"))]:
         try:
             array = load_array(centroids, name)
-        except (FileNotFoundError, ValueError, EOFError) as error:
-            raise UnfitCentroids(f"{centroids.file(name, '.npy')} cannot be read: {error}") from error
+        except (Damaged, ValueError, EOFError) as error:
+            raise UnfitCentroids(str(error)) from error
         rows = totals["k"] if name == "centroids" else sum(parts for _, parts in totals["splits"])
         if array.dtype != np.int16 or array.shape != (rows, totals["dimension"]):
             raise UnfitCentroids(
@@ -87,13 +88,13 @@ class CopyCentroids(beam.DoFn):
         chosen = choose_method(self.method, len(centroids))
         if chosen == "scann" and totals["method"] == "scann":
             # Two builds of an index differ: the same centroids assign as they did there.
-            data = storage.read_bytes(self.source.file("index", ".tar"))
-            with committing.create(target.file("index", ".tar")) as path, open(path, "wb") as file:
-                file.write(data)
+            with self.source.opened("index", ".tar") as path:
+                sealed.copy(path, target.file("index", ".tar"))
         else:
             save_index(target, centroids.astype(np.float32), chosen)
         totals |= {"method": chosen, "adopted": self.source.url}
         table = pa.table([to_fixed(centroids)], names=["vector"])
+        target.discard_damaged(0)
         target.write(0, [table], table.schema, {})
         part = target.describe(0)
         report(part, part.rows, found=False, seconds=time.monotonic() - started)

@@ -2,6 +2,10 @@
 
 A part's name carries the stage's key, a digest of its configuration and inputs, so parts of different configurations
 never mix; a stage whose manifest has the wanted key is skipped, and so is a part that is already there.
+
+Every file carries a checksum of its own (transforms.sealed): parts of a stage under way are taken only where it is
+right, and a damaged manifest is none, so that the stage is done again from its parts. Of a finished stage the manifest
+has the parts' sizes and checksums too, and the names of the files that lie beside them.
 """
 
 import contextlib
@@ -13,22 +17,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import google_crc32c
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.transforms import committing, counters, storage
+from sluice.transforms import committing, counters, sealed, storage
+from sluice.transforms.damage import ArtifactError, Damaged, damaged
+from sluice.transforms.stats import merge_stats
 
 MANIFEST = "manifest.json"
 FIELDS = {"key", "digest", "config", "rows", "totals", "parts"}
 STATS = b"sluice.stats"
 # A part, a file of a bin, or the folder of what is done of a unit: their names carry ten digits of the key.
 PART = re.compile(r"^(?:bins/)?[a-z]+(?:-\d+)?-([0-9a-f]{10})(?:/|\..*)")
-
-
-class ArtifactError(RuntimeError):
-    """An artifact is missing, unfinished, made with another configuration, or damaged."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Artifact:
         return storage.join(self.url, f"part-{unit:05d}-{self.key[:10]}{suffix}")
 
     def file(self, name: str, suffix: str) -> str:
-        """The path of a file that belongs to the artifact as a whole."""
+        """The path of a sealed file that belongs to the artifact as a whole."""
         return storage.join(self.url, f"{name}-{self.key[:10]}{suffix}")
 
     @property
@@ -80,17 +80,60 @@ class Artifact:
     # Reading ----------------------------------------------------------------------------------------------------
 
     def read(self, unit: int, columns: list[str] | None = None) -> pa.Table:
-        """A part's table. Raises ArtifactError when its size or checksum is not the manifest's."""
-        with self._checked(unit) as path:
+        """A part's table. Raises Damaged when its size or checksum is not the manifest's, or it is gone."""
+        with self.checked(unit) as path:
             return pq.read_table(path, columns=columns, partitioning=None)
 
     def windows(self, unit: int, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         """A part in batches of at most `rows`, in row order, in bounded memory."""
-        with self._checked(unit) as path, pq.ParquetFile(path) as file:
+        with self.checked(unit) as path, pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=rows, columns=columns)
 
-    def _checked(self, unit: int) -> Any:
-        return _checked_copy(self, unit)
+    @contextlib.contextmanager
+    def checked(self, unit: int) -> Iterator[str]:
+        """A local path with a part's content. Raises Damaged."""
+        part = self.part(unit)
+        url = storage.join(self.url, part["name"])
+        with contextlib.ExitStack() as stack:
+            try:
+                path = stack.enter_context(storage.local_copy(url))
+                checksum, size = sealed.checksum_of(path)
+            except FileNotFoundError:
+                raise damaged(url, "it is missing", folder=self.url) from None
+            counters.add("bytes_read", size)
+            if (checksum, size) != (part["crc32c"], part["bytes"]):
+                found = f"it has {size} bytes, checksum {checksum:08x}"
+                said = f"{part['bytes']} bytes, checksum {part['crc32c']:08x}"
+                raise damaged(url, f"{found}; its manifest says {said}", folder=self.url)
+            yield path
+
+    # Reading while the stage is under way ---------------------------------------------------------------------------
+
+    def read_unfinished(self, unit: int, columns: list[str] | None = None) -> pa.Table:
+        """The table of a part that no manifest lists yet. Raises Damaged when its own checksum is not right."""
+        with self.unfinished(unit) as path:
+            return pq.read_table(path, columns=columns, partitioning=None)
+
+    @contextlib.contextmanager
+    def unfinished(self, unit: int) -> Iterator[str]:
+        """A local path of such a part, checked."""
+        with storage.local_copy(self.path(unit)) as path:
+            found = sealed.check_part(path)[2]
+            if found is not None:
+                raise damaged(self.path(unit), found, folder=self.url)
+            yield path
+
+    @contextlib.contextmanager
+    def opened(self, name: str, suffix: str) -> Iterator[str]:
+        """A local path of a sealed file of the artifact as a whole, checked; those of versions before are not."""
+        path = self.file(name, suffix)
+        manifest = find_manifest(self.url)
+        if manifest is not None and "check" not in manifest:
+            with storage.local_copy(path) as local:
+                yield local
+            return
+        with sealed.opened(path, folder=self.url) as local:
+            yield local
 
     # Writing ----------------------------------------------------------------------------------------------------
 
@@ -105,25 +148,34 @@ class Artifact:
         self, unit: int, schema: pa.Schema, stats: dict[str, Any] | None = None
     ) -> Iterator[Callable[[pa.Table], None]]:
         """Yields a function that appends a table to the part; the part appears when the block ends without error."""
-        with (
-            committing.create(self.path(unit)) as path,
-            pq.ParquetWriter(path, schema, **_writer_options(schema)) as out,
-        ):
-            yield (lambda table: out.write_table(table, row_group_size=max(len(table), 1)) if len(table) else None)
-            out.add_key_value_metadata({STATS: json.dumps(stats or {}, sort_keys=True).encode()})
+        with committing.create(self.path(unit)) as path:
+            with pq.ParquetWriter(path, schema, **_writer_options(schema)) as out:
+                yield (lambda table: out.write_table(table, row_group_size=max(len(table), 1)) if len(table) else None)
+                out.add_key_value_metadata({STATS: json.dumps(stats or {}, sort_keys=True).encode()})
+                out.add_key_value_metadata({sealed.PART_KEY: sealed.UNSET})
+            sealed.seal_part(path)
 
     def existing(self, unit: int) -> Part | None:
-        """The part that a unit already has, or None."""
+        """The part that a unit already has, or None; a damaged one is deleted, which the log says."""
         try:
             return self.describe(unit)
         except FileNotFoundError:
             return None
+        except Damaged as error:
+            sealed.discard(self.path(unit), error.problem)
+            return None
+
+    def discard_damaged(self, unit: int) -> None:
+        """Make room for a part that is written anew, which one that is there would keep out."""
+        self.existing(unit)
 
     def describe(self, unit: int) -> Part:
-        """Rows, size, checksum and stats of a Parquet part. Raises FileNotFoundError."""
+        """Rows, size, checksum and stats of a Parquet part. Raises FileNotFoundError, and Damaged."""
         path = self.path(unit)
         with storage.local_copy(path) as local:
-            checksum, size = checksum_of(local)
+            checksum, size, found = sealed.check_part(local)
+            if found is not None:
+                raise damaged(path, found, folder=self.url)
             metadata = pq.read_metadata(local)
         stats = json.loads((metadata.metadata or {}).get(STATS, b"{}"))
         return Part(self.url, unit, path.rsplit("/", 1)[-1], metadata.num_rows, size, checksum, stats)
@@ -140,52 +192,27 @@ def _writer_options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-class _checked_copy:
-    def __init__(self, artifact: Artifact, unit: int):
-        self.part = artifact.part(unit)
-        self.copy = storage.local_copy(storage.join(artifact.url, self.part["name"]))
-
-    def __enter__(self) -> str:
-        path = self.copy.__enter__()
-        checksum, size = checksum_of(path)
-        counters.add("bytes_read", size)
-        if (checksum, size) != (self.part["crc32c"], self.part["bytes"]):
-            raise ArtifactError(
-                f"{path} has {size} bytes, checksum {checksum:08x}; its manifest says "
-                f"{self.part['bytes']} bytes, checksum {self.part['crc32c']:08x}"
-            )
-        return path
-
-    def __exit__(self, *error: Any) -> None:
-        self.copy.__exit__(*error)
-
-
-def checksum_of(path: str) -> tuple[int, int]:
-    """crc32c and size in bytes of a local file."""
-    checksum, size = google_crc32c.Checksum(), 0
-    with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            checksum.update(block)
-            size += len(block)
-    return int.from_bytes(checksum.digest(), "big"), size
-
-
 # Manifests ------------------------------------------------------------------------------------------------------
 
 
 def find_manifest(url: str) -> dict[str, Any] | None:
-    """The manifest in a folder, whatever its key, or None; half of one, which a store may show, is none."""
+    """The manifest in a folder, whatever its key, or None; a damaged one, or half of one, is none."""
     try:
-        found = json.loads(storage.read_bytes(storage.join(url, MANIFEST)))
-    except (FileNotFoundError, ValueError):
+        data = storage.read_bytes(storage.join(url, MANIFEST))
+        found = json.loads(data)
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and found.keys() >= FIELDS else None
+    whole = isinstance(found, dict) and found.keys() >= FIELDS and sealed.sound_manifest(data)
+    return found if whole else None
 
 
 @functools.lru_cache(maxsize=64)
 def _manifest(url: str, key: str) -> dict[str, Any]:
     found = find_manifest(url)
     if found is None:
+        place = storage.join(url, MANIFEST)
+        if storage.exists(place):
+            raise damaged(place, "it is not what was written", folder=url)
         raise ArtifactError(f"{url} is not finished: it has no {MANIFEST}")
     if found["key"] != key:
         raise ArtifactError(f"{url} was made with another configuration ({found['key'][:10]}, wanted {key[:10]})")
@@ -219,10 +246,25 @@ def commit(
         "rows": sum(part["rows"] for part in listed),
         "totals": merged,
         "parts": listed,
+        "files": _beside(artifact, {part["name"] for part in listed}),
     }
-    committing.replace_bytes(storage.join(artifact.url, MANIFEST), json.dumps(manifest, indent=1, default=str).encode())
+    write_manifest(artifact.url, manifest)
     drop_other_keys(artifact.url, artifact.key)
     return manifest
+
+
+def write_manifest(url: str, manifest: dict[str, Any]) -> None:
+    """Write the manifest of the folder `url` with its checksum, which comes first."""
+    whole = {"check": sealed.UNSET.decode()} | {name: value for name, value in manifest.items() if name != "check"}
+    data = sealed.seal_manifest(json.dumps(whole, indent=1, default=str).encode())
+    committing.replace_bytes(storage.join(url, MANIFEST), data)
+
+
+def _beside(artifact: Artifact, parts: set[str]) -> dict[str, int]:
+    """Bytes of the sealed files beside the parts, by name."""
+    there = storage.find(artifact.url, depth=1)
+    ours = {name for name in there if (found := PART.fullmatch(name)) and found[1] == artifact.key[:10]}
+    return {name: there[name]["size"] for name in sorted(ours - parts)}
 
 
 def drop_other_keys(url: str, key: str) -> None:
@@ -231,26 +273,3 @@ def drop_other_keys(url: str, key: str) -> None:
     for name in old:
         remove = storage.delete_folder if name.endswith("/") else storage.delete
         remove(storage.join(url, name))
-
-
-def merge_stats(many: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Numbers and lists of numbers add up, nested objects merge; names that start with min_ or max_ do that."""
-    merged: dict[str, Any] = {}
-    for stats in many:
-        for name, value in stats.items():
-            merged[name] = value if name not in merged else _merge(name, merged[name], value)
-    return merged
-
-
-def _merge(name: str, a: Any, b: Any) -> Any:
-    if a is None or b is None:
-        return b if a is None else a
-    if isinstance(a, dict):
-        return merge_stats([a, b])
-    if isinstance(a, list):
-        return np.add(a, b).tolist()
-    if name.startswith("min_"):
-        return min(a, b)
-    if name.startswith("max_"):
-        return max(a, b)
-    return a + b

@@ -14,7 +14,7 @@ from sluice.models.hashing import seeded
 from sluice.models.parallel import parallel
 from sluice.models.two_level import Levels
 from sluice.models.vectors import coarse
-from sluice.transforms import committing, memory, progress, storage
+from sluice.transforms import memory, progress, sealed
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.records import Unit
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
@@ -108,8 +108,7 @@ def read_sample(artifact: Artifact, parts: Iterable[Part]) -> np.ndarray:
     """The sampled vectors of all parts as float32 whole numbers [m, d], in the order of their tickets."""
     tables = []
     for part in sorted(parts, key=lambda part: part.unit):
-        with storage.local_copy(artifact.path(part.unit)) as path:
-            tables.append(pa.parquet.read_table(path))  # type: ignore[attr-defined]
+        tables.append(artifact.read_unfinished(part.unit))
     tables = [table for table in tables if len(table)]
     order = np.argsort(np.concatenate([table["ticket"].to_numpy() for table in tables]), kind="stable")
     stored = np.concatenate([fixed_bytes(table["vector"], "<i2") for table in tables])
@@ -157,19 +156,18 @@ def save_index(target: Artifact, centroids: np.ndarray, method: str) -> str:
     """Build the searcher of float32 centroids [k, d] where the method needs one; returns `exact` or `scann`."""
     chosen = assign.choose_method(method, len(centroids))
     if chosen == "scann":
-        with committing.create(target.file("index", ".tar")) as path:
+        with sealed.create(target.file("index", ".tar")) as path:
             assign.build_index(centroids, path)
     return chosen
 
 
 def save_array(artifact: Artifact, name: str, array: np.ndarray) -> None:
-    with committing.create(artifact.file(name, ".npy")) as path, open(path, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+    sealed.save_array(artifact.file(name, ".npy"), array)
 
 
 def load_array(artifact: Artifact, name: str) -> np.ndarray:
-    """An array of a finished artifact, copied into memory."""
-    with storage.local_copy(artifact.file(name, ".npy")) as path:
+    """An array of an artifact, copied into memory. Raises Damaged, for a missing one too."""
+    with artifact.opened(name, ".npy") as path:
         return np.load(path, allow_pickle=False)
 
 

@@ -6,6 +6,7 @@ cluster in every run, so that a bin of clusters is one contiguous range of each 
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +16,12 @@ import pyarrow as pa
 
 from sluice.models import assign
 from sluice.models.vectors import coarse
-from sluice.transforms import committing, memory, progress, storage
+from sluice.transforms import memory, progress, sealed
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import Members, load_array, save_array
 from sluice.transforms.order import Order, order_keys
 from sluice.transforms.records import Unit
+from sluice.transforms.sorted_records import OFFSETS, RECORDS, RunWriter, record_dtype
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import fixed_bytes
 
@@ -28,11 +30,6 @@ CLUSTERS = pa.schema([("cluster", pa.int32()), ("similarity", pa.int32())])
 RUN_BYTES = 64 << 20
 WINDOW_ROWS = 16384
 CHECKED = 500
-
-
-def record_dtype(dimension: int) -> np.dtype:
-    """One representative in a sorted file: its vector, where it is, and its place in its cluster's order."""
-    return np.dtype([("vector", "<i2", (dimension,)), ("row", "<u4"), ("priority", "<i8"), ("tie", "<u8")])
 
 
 def most_in_bin(bin_bytes: int, dimension: int) -> int:
@@ -53,7 +50,7 @@ def load_assigner(centroids: Artifact, folder: str) -> assign.SplitAssigner:
     totals = centroids.manifest["totals"]
     array = load_array(centroids, "centroids").astype(np.float32)
     if totals["method"] == "scann":
-        with storage.local_copy(centroids.file("index", ".tar")) as archive:
+        with centroids.opened("index", ".tar") as archive:
             top: Any = assign.ScannAssigner(array, archive, folder)
     else:
         top = assign.ExactAssigner(array)
@@ -98,20 +95,27 @@ class WriteClusters(WriteUnit):
         if self.order is None:
             self.target.write(unit.id, self._tables(unit, stats, None), CLUSTERS, stats)
             return
-        offsets: list[np.ndarray] = []
         # The sorted file first: a unit whose clusters part exists has it.
-        with committing.create(self.target.path(unit.id, ".records")) as path, open(path, "wb") as file:
-            runs = _Runs(file, self._assigner.clusters, offsets, self.run_bytes)
+        with self._beside(unit, RECORDS) as path, open(path, "wb") as file:
+            runs = RunWriter(file, self._assigner.clusters, self.run_bytes)
             tables = list(self._tables(unit, stats, runs))
             runs.flush()
-        with committing.create(self.target.path(unit.id, ".npy")) as path, open(path, "wb") as file:
-            # By cluster first, so that those of a bin are one range of the file.
-            by_run = np.array(offsets, np.int64).reshape(-1, self._assigner.clusters + 1)
-            np.save(file, np.ascontiguousarray(by_run.T), allow_pickle=False)
-        stats["runs"] = len(offsets)
+        with self._beside(unit, OFFSETS) as path, open(path, "wb") as file:
+            file.write(runs.offsets().tobytes())
+        stats["runs"] = len(runs.runs)
         self.target.write(unit.id, tables, CLUSTERS, stats)
 
-    def _tables(self, unit: Unit, stats: dict[str, Any], runs: "_Runs | None") -> Iterator[pa.Table]:
+    def _beside(self, unit: Unit, suffix: str) -> AbstractContextManager[str]:
+        return sealed.create(self.target.path(unit.id, suffix))
+
+    def existing(self, unit: Unit) -> Part | None:
+        found = super().existing(unit)
+        if found is not None and self.order is not None:
+            whole = [sealed.discard_damaged(self.target.path(unit.id, one)) for one in (RECORDS, OFFSETS)]
+            return found if all(whole) else None
+        return found
+
+    def _tables(self, unit: Unit, stats: dict[str, Any], runs: RunWriter | None) -> Iterator[pa.Table]:
         alive = self.members.alive(unit.id)
         representative = self.members.representatives(unit.id) if runs else alive
         documents = self.members.documents.read(unit.id, self.order.columns()) if self.order else None
@@ -157,37 +161,6 @@ class WriteClusters(WriteUnit):
             stats["agreed"] += int((exact == dots[:CHECKED]).sum())
 
 
-class _Runs:
-    """Appends records to a file in runs sorted by cluster; `offsets` gets each run's, in records of the file."""
-
-    def __init__(self, file: Any, clusters: int, offsets: list[np.ndarray], most: int):
-        self.file, self.clusters, self.offsets, self.most = file, clusters, offsets, most
-        self.held: list[tuple[np.ndarray, np.ndarray]] = []
-        self.bytes = self.written = 0
-
-    def add(self, vectors: np.ndarray, clusters: np.ndarray, **columns: np.ndarray) -> None:
-        records = np.empty(len(vectors), record_dtype(vectors.shape[1]))
-        records["vector"], records["row"] = vectors, columns["rows"]
-        records["priority"], records["tie"] = columns["priority"], columns["tie"]
-        self.held.append((records, clusters))
-        self.bytes += records.nbytes
-        if self.bytes >= self.most:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self.held:
-            return
-        clusters = np.concatenate([clusters for _, clusters in self.held])
-        records = np.concatenate([records for records, _ in self.held])
-        self.held, self.bytes = [], 0
-        order = np.argsort(clusters, kind="stable")
-        for start in range(0, len(order), WINDOW_ROWS):
-            records[order[start : start + WINDOW_ROWS]].tofile(self.file)
-        counts = np.bincount(clusters, minlength=self.clusters)
-        self.offsets.append(self.written + np.r_[0, np.cumsum(counts)])
-        self.written += len(order)
-
-
 class ClusterStatistics(beam.DoFn):
     """Part -> int64 [4, k] as bytes: documents, representatives, sum and sum of squares of similarities per cluster."""
 
@@ -197,8 +170,7 @@ class ClusterStatistics(beam.DoFn):
     def process(self, part: Part) -> Iterator[bytes]:
         totals = self.centroids.manifest["totals"]
         k = totals["k"] + sum(count for _, count in totals.get("splits", []))
-        with storage.local_copy(self.clusters.path(part.unit)) as path:
-            table = pa.parquet.read_table(path)  # type: ignore[attr-defined]
+        table = self.clusters.read_unfinished(part.unit)
         alive = self.members.alive(part.unit)
         cluster = table["cluster"].to_numpy(zero_copy_only=False)[alive].astype(np.int64)
         similarity = table["similarity"].to_numpy(zero_copy_only=False)[alive].astype(np.float64)

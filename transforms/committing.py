@@ -20,11 +20,12 @@ ATOMIC = {"gs", "gcs", "s3", "s3a", "abfs", "abfss", "az"}
 
 
 @contextlib.contextmanager
-def create(url: str) -> Iterator[str]:
+def create(url: str, *, replace: bool = False) -> Iterator[str]:
     """Yields a local path to write; on success the file appears at `url` whole, unless one is already there.
 
     The first writer wins: two workers that write the same part both succeed and readers see one of them.
     Locally by a hard link, on object stores by a put that asks for the object not to exist. Raises WriteFailed.
+    replace: the last writer wins, for files without a checksum of their own, of which one there may be damaged.
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
@@ -33,14 +34,14 @@ def create(url: str) -> Iterator[str]:
                 yield temporary
             with writing(url), contextlib.suppress(FileExistsError):
                 _sync(temporary)
-                os.link(temporary, path)
+                (os.replace if replace else os.link)(temporary, path)
         return
     with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
         temporary = str(Path(folder) / "part")
         with writing(f"{url} (first as {temporary})", only=NOT_WRITTEN):
             yield temporary
         with writing(url):
-            _put(fs, temporary, path)
+            _put(fs, temporary, path, mode="overwrite" if replace else "create")
 
 
 def replace_bytes(url: str, data: bytes) -> None:
@@ -56,10 +57,10 @@ def replace_bytes(url: str, data: bytes) -> None:
             os.replace(temporary, path)
 
 
-def _put(fs: fsspec.AbstractFileSystem, whole: str, path: str, *, tries: int = 2) -> None:
-    """Upload a file unless the object is there."""
+def _put(fs: fsspec.AbstractFileSystem, whole: str, path: str, *, mode: str, tries: int = 2) -> None:
+    """Upload a file; with mode `create` unless the object is there."""
     try:
-        fs.put_file(whole, path, mode="create", **({"consistency": "md5"} if "gs" in protocols(fs) else {}))
+        fs.put_file(whole, path, mode=mode, **({"consistency": "md5"} if "gs" in protocols(fs) else {}))
     except Exception as error:
         if _says_exists(error):
             return
@@ -70,7 +71,7 @@ def _put(fs: fsspec.AbstractFileSystem, whole: str, path: str, *, tries: int = 2
         gone = isinstance(error, FileNotFoundError) or getattr(error, "code", None) == 410
         if tries > 1 and (damaged or gone):
             # An upload in pieces that the store has forgotten begins again; where it was done, the object is there.
-            return _put(fs, whole, path, tries=tries - 1)
+            return _put(fs, whole, path, mode=mode, tries=tries - 1)
         _drop_half(fs, path, whole)
         raise
 

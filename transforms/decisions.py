@@ -1,5 +1,7 @@
 """What became of every document, and the kept ones written out."""
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,12 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.transforms import artifacts, progress, reading, storage
-from sluice.transforms.artifacts import Artifact, Part, checksum_of
+from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.losses import ClusteredStep, FindLosses
 from sluice.transforms.records import Fields, Unit
 from sluice.transforms.scores import NEVER, token_weights
+from sluice.transforms.sealed import checksum_of
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
 from sluice.transforms.survivors import survivors
+
+log = logging.getLogger("sluice")
 
 KEPT = "kept"
 DECISIONS = pa.schema(
@@ -141,6 +146,22 @@ def corpus_folder(corpus: Artifact) -> str:
     return corpus.url.rsplit("/", 1)[0]
 
 
+def damaged_files(folder: str, listed: pa.Table) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong) of those copied files that are not what a part of the corpus lists."""
+    for name, size, checksum in zip(*(listed[column].to_pylist() for column in ("name", "bytes", "crc32c"))):
+        try:
+            with storage.local_copy(storage.join(folder, name)) as path:
+                found, there = checksum_of(path)
+        except FileNotFoundError:
+            yield name, "it is missing"
+            continue
+        if (found, there) != (checksum, size):
+            yield (
+                name,
+                f"it has {there} bytes, checksum {found:08x}; {size} bytes, checksum {checksum:08x} were written",
+            )
+
+
 class WriteCorpus(WriteUnit):
     """Unit -> its kept records in corpus/, copied from the input in its own format; its part lists the files."""
 
@@ -163,9 +184,17 @@ class WriteCorpus(WriteUnit):
     def rows_of(self, part: Part) -> int:
         return part.stats["kept"]
 
+    def existing(self, unit: Unit) -> Part | None:
+        found = super().existing(unit)
+        if found is not None:
+            for name, problem in damaged_files(self.folder, self.target.read_unfinished(unit.id)):
+                log.warning("%s/%s is damaged: %s; it is made again", self.folder, name, problem)
+                found = None
+        return found
+
     def write(self, unit: Unit) -> None:
-        # Files appear whole and only if absent, so copying again after a crash finds them and changes nothing; the
-        # list of names, which is the part, makes sure that all of a unit's files are there.
+        # Copying again after a crash replaces what is there by the same bytes; the list of names, which is the part,
+        # makes sure that all of a unit's files are there.
         table = self.documents.read(unit.id, ["row"])
         keep = np.zeros(self.documents.part(unit.id)["stats"]["records"], bool)
         keep[table["row"].to_numpy()[survivors(self.keep, unit.id, len(table))]] = True

@@ -85,7 +85,8 @@ class WriteDocuments(WriteUnit):
 
     def existing(self, unit: Unit) -> Part | None:
         # Another configuration may have taken the rejects away, and then failed before it came to the documents.
-        return super().existing(unit) if self.rejected.existing(unit.id) is not None else None
+        rejected, found = self.rejected.existing(unit.id), super().existing(unit)
+        return None if rejected is None else found
 
     def parts(self, unit: Unit) -> Iterator[Part]:
         yield self.rejected.describe(unit.id)

@@ -15,11 +15,13 @@ from sluice.models.embedder import Embedder, EmbedderConfig, load
 from sluice.models.model_files import WEIGHTS, local_directory
 from sluice.models.static import StaticEmbedder
 from sluice.transforms import memory, progress, reading
-from sluice.transforms.artifacts import Artifact, ArtifactError, merge_stats
+from sluice.transforms.artifacts import Artifact
+from sluice.transforms.damage import ArtifactError
 from sluice.transforms.prefetch import ahead
 from sluice.transforms.records import Fields, Unit, Window
 from sluice.transforms.scores import token_weights
 from sluice.transforms.stages import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stats import merge_stats
 from sluice.transforms.survivors import fixed_bytes, survivors, to_fixed
 from sluice.transforms.unfinished import Unfinished
 from sluice.transforms.windows import regrouped

@@ -11,8 +11,9 @@ import pyarrow as pa
 from sluice.models.hashing import seeded
 from sluice.models.shared_words import Index
 from sluice.models.vectors import COARSE, coarse
-from sluice.transforms.artifacts import Artifact, Part, merge_stats
+from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.stages import report
+from sluice.transforms.stats import merge_stats
 from sluice.transforms.survivors import fixed_bytes
 
 FOUND = pa.schema(
@@ -59,13 +60,7 @@ class SendFindings(beam.DoFn):
         self.matches, self.documents, self.seed = matches, documents, seed
 
     def process(self, part: Part) -> Iterator[Finding]:
-        # The manifest is not there yet: the part is read by its name.
-        from pyarrow import parquet
-
-        from sluice.transforms import storage
-
-        with storage.local_copy(self.matches.path(part.unit)) as path:
-            table = parquet.read_table(path, columns=["overlaps", "similar"], partitioning=None)
+        table = self.matches.read_unfinished(part.unit, ["overlaps", "similar"])
         documents = self.documents.read(part.unit, ["id", "id_hash"])
         ticket = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "examples")
         counts: dict[int, list[int]] = {}

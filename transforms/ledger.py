@@ -4,6 +4,7 @@ Nine bytes a record on disk (thirteen while groups are counted) and no more than
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -37,11 +38,8 @@ class Ledger:
         self._base[self.units] = self._first[:-1]
         self.records = int(self._first[-1])
         self._folder = tempfile.TemporaryDirectory(prefix="sluice-ledger-")
-        self.fate = self._array("fate", np.uint8)
-        self.link = self._array("link", np.int64)
-        for start in range(0, self.records, BLOCK):
-            stop = min(start + BLOCK, self.records)
-            self.fate[start:stop], self.link[start:stop] = REJECTED, np.arange(start, stop)
+        self.fate = self._array("fate", np.uint8, lambda start, stop: np.full(stop - start, REJECTED, np.uint8))
+        self.link = self._array("link", np.int64, np.arange)
 
     def __enter__(self) -> "Ledger":
         return self
@@ -50,8 +48,13 @@ class Ledger:
         del self.fate, self.link
         self._folder.cleanup()
 
-    def _array(self, name: str, dtype: type) -> np.ndarray:
-        return np.memmap(Path(self._folder.name) / name, dtype, mode="w+", shape=max(self.records, 1))
+    def _array(self, name: str, dtype: type, block: Callable[[int, int], np.ndarray]) -> np.ndarray:
+        path, shape = Path(self._folder.name) / name, max(self.records, 1)
+        # Written first: a full disk is an error there, and the end of the process at a map of a file with holes.
+        with open(path, "wb") as file:
+            for start in range(0, shape, BLOCK):
+                file.write(block(start, min(start + BLOCK, shape)).astype(dtype).tobytes())
+        return np.memmap(path, dtype, mode="r+", shape=shape)
 
     def index(self, units: np.ndarray | int, rows: np.ndarray) -> np.ndarray:
         """Record numbers int64 [n] of addresses."""
@@ -90,7 +93,7 @@ class Ledger:
     def largest_groups(self, most: int, members: int) -> list[Group]:
         """The largest groups, each with up to `members` addresses. Follows the links to their ends, in place."""
         find_roots(self.link[: self.records])
-        sizes = self._array("sizes", np.uint32)
+        sizes = self._array("sizes", np.uint32, lambda start, stop: np.zeros(stop - start))
         for start in range(0, self.records, BLOCK):
             link = np.array(self.link[start : start + BLOCK])
             found, counts = np.unique(link[link != np.arange(start, start + len(link))], return_counts=True)

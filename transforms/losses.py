@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.models import skew
-from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.survivors import survivors
 
@@ -44,10 +43,11 @@ class CountSources(beam.DoFn):
         self.documents, self.keep = documents, keep
 
     def process(self, part: Part) -> Iterator[tuple[str, tuple[int, int]]]:
-        with storage.local_copy(self.documents.path(part.unit)) as path:
+        with self.documents.checked(part.unit) as path:
             if "source" not in pq.read_schema(path).names:
                 return
-        found = self.documents.read(part.unit, ["source"])["source"].combine_chunks().dictionary_encode()
+            table = pq.read_table(path, columns=["source"], partitioning=None)
+        found = table["source"].combine_chunks().dictionary_encode()
         names = found.dictionary.to_pylist()
         codes = pc.fill_null(found.indices, len(names)).to_numpy(zero_copy_only=False)
         kept = survivors(self.keep, part.unit, len(codes))

@@ -73,7 +73,7 @@ class _Writer:
         self._held: list[pa.Table] = []
         self._entries = _Entries()
         with contextlib.ExitStack() as stack:
-            path = stack.enter_context(committing.create(url))
+            path = stack.enter_context(committing.create(url, replace=True))
             self._file = stack.enter_context(parquet_types.writer(path, schema))
             self._stack = stack.pop_all()
 

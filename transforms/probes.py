@@ -15,12 +15,10 @@ import numpy as np
 from sluice.models.hashing import seeded
 from sluice.models.parallel import parallel
 from sluice.models.vectors import COARSE, coarse
-from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import all_centroids, load_array
-from sluice.transforms.clusters import record_dtype
 from sluice.transforms.ledger import Ledger
-from sluice.transforms.semdedup import load_offsets
+from sluice.transforms.sorted_records import one_cluster, read_offsets, read_run, record_dtype
 
 NEAREST = 20
 MOST_DOCUMENTS = 50_000
@@ -83,14 +81,10 @@ class Probed:
         """(cluster, unit, records) of each sorted run."""
         dtype = self.dtype
         for unit in units:
-            for offsets in load_offsets(self.clusters, unit):
-                for cluster in wanted:
-                    start, stop = int(offsets[cluster]), int(offsets[cluster + 1])
-                    if start < stop:
-                        data = storage.read_range(
-                            self.clusters.path(unit, ".records"), start * dtype.itemsize, stop * dtype.itemsize
-                        )
-                        yield int(cluster), unit, np.frombuffer(data, dtype)
+            for run in read_offsets(self.clusters, unit):
+                for cluster in wanted.tolist():
+                    for _, records in read_run(self.clusters, unit, one_cluster(run, cluster), dtype):
+                        yield cluster, unit, records
 
 
 def _joined(held: dict[int, list[tuple[int, np.ndarray]]]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -7,11 +7,10 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.models import quality
 from sluice.models.hashing import seeded
-from sluice.transforms import memory, progress, storage
+from sluice.transforms import memory, progress
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import Guard, write_scores
@@ -78,8 +77,7 @@ class LearnWeights(beam.DoFn):
 
         tables = []
         for part in sorted(group[1], key=lambda part: part.unit):
-            with storage.local_copy(self.target.path(part.unit)) as path:
-                tables.append(pq.read_table(path))
+            tables.append(self.target.read_unfinished(part.unit))
         sample = pa.concat_tables(tables)
         # Tickets are in no relation to files, so neither is the order.
         order = np.argsort(sample["ticket"].to_numpy(), kind="stable")

@@ -6,7 +6,6 @@ cluster is too large.
 """
 
 import functools
-import io
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -21,14 +20,14 @@ from sluice.models.matches import best_match
 from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, coarse
-from sluice.transforms import committing, counters, memory, progress, storage
+from sluice.transforms import counters, memory, progress, sealed
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members, load_array
-from sluice.transforms.clusters import record_dtype
 from sluice.transforms.equals import NONE
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, Guard, write_scores
-from sluice.transforms.semdedup import Bin, bin_offsets, plan_bins
+from sluice.transforms.semdedup import Bin, plan_bins
+from sluice.transforms.sorted_records import clusters_of, read_offsets, read_run, record_dtype
 from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, stage_of
 
 RESULT = np.dtype(
@@ -63,16 +62,11 @@ def read_pieces(
     held: list[tuple[np.ndarray, np.ndarray, int]] = []
     size = 0
     for unit in [part["unit"] for part in clusters.manifest["parts"]]:
-        for offsets in bin_offsets(clusters, unit, bin):
+        for run in read_offsets(clusters, unit, bin.first, bin.last):
             # A range that is longer than a piece is cut.
-            for start in range(int(offsets[0]), int(offsets[-1]), records):
-                stop = min(start + records, int(offsets[-1]))
-                data = storage.read_range(
-                    clusters.path(unit, ".records"), start * dtype.itemsize, stop * dtype.itemsize
-                )
-                counters.add("bytes_read", len(data))
-                cluster = bin.first + np.searchsorted(offsets, np.arange(start, stop), side="right") - 1
-                found = np.frombuffer(data, dtype)
+            for start, found in read_run(clusters, unit, run, dtype, most=records):
+                counters.add("bytes_read", found.nbytes)
+                cluster = clusters_of(run, bin.first, start, len(found))
                 if kept is not None:
                     row = found["row"]
                     counts = (kept(unit)[row >> 3] >> (row & 7)) & 1 == 1
@@ -147,16 +141,15 @@ class ScoreBin(beam.DoFn):
 
     def process(self, bin: Bin) -> Iterator[tuple[int, bytes]]:
         saved = self.scores.file(f"bins/bin-{bin.id:05d}", ".npy")
-        try:
-            results = np.load(io.BytesIO(storage.read_bytes(saved)), allow_pickle=False)
+        results = sealed.existing_array(saved)
+        if results is not None:
             counters.add("bins_found")
-        except FileNotFoundError:
+        else:
             started = time.monotonic()
             found = [self._score(bin, piece) for piece in self._pieces(self.sides.own, bin)]
             results = np.concatenate([np.empty(0, RESULT), *found])
             results = results[np.lexsort((results["row"], results["unit"]))]
-            with committing.create(saved) as path, open(path, "wb") as file:
-                np.save(file, results, allow_pickle=False)
+            sealed.save_array(saved, results)
             counters.add("bins_scored")
             counters.observe("bin_milliseconds", time.monotonic() - started)
         progress.add(stage_of(self.scores.url), len(results))

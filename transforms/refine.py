@@ -10,11 +10,9 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow.parquet as pq
 
 from sluice.models.lloyd import sum_by_label, update
 from sluice.models.vectors import COARSE, coarse
-from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import OF_PARTS, Members, all_centroids, save_array, save_index
 from sluice.transforms.clusters import WINDOW_ROWS, WriteClusters
@@ -32,8 +30,7 @@ class SumMembers(beam.DoFn):
         self.target, self.members = target, members
 
     def process(self, part: Part) -> Iterator[tuple[int, bytes]]:
-        with storage.local_copy(self.target.path(part.unit)) as path:
-            table = pq.read_table(path)
+        table = self.target.read_unfinished(part.unit)
         chosen = self.members.representatives(part.unit)
         cluster = table["cluster"].to_numpy(zero_copy_only=False)[chosen].astype(np.int64)
         similarity = table["similarity"].to_numpy(zero_copy_only=False)[chosen].astype(np.int64)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow.parquet as pq
 
-from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.survivors import fixed_bytes
 
@@ -20,7 +19,7 @@ def sample_dtype(dimension: int) -> np.dtype:
 
 def read_blocks(artifact: Artifact, unit: int) -> Iterator[np.ndarray]:
     """The sample of one unit, as records in windows; the artifact need not be finished."""
-    with storage.local_copy(artifact.path(unit)) as path, pq.ParquetFile(path) as file:
+    with artifact.unfinished(unit) as path, pq.ParquetFile(path) as file:
         start = 0
         for batch in file.iter_batches(batch_size=WINDOW_ROWS, columns=["ticket", "vector"]):
             vectors = fixed_bytes(batch.column(1), "<i2")

@@ -1,6 +1,5 @@
 """SemDeDup over a whole corpus: bins of whole clusters are read from the sorted files and scored by one worker each."""
 
-import io
 import itertools
 import time
 from collections.abc import Iterator
@@ -14,13 +13,13 @@ from sluice.models import semdedup
 from sluice.models.parallel import parallel
 from sluice.models.semdedup import NO_NEIGHBOUR
 from sluice.models.vectors import COARSE, FULL, coarse
-from sluice.transforms import committing, counters, memory, progress, storage
+from sluice.transforms import counters, memory, progress, sealed
 from sluice.transforms.artifacts import Artifact
 from sluice.transforms.centroids import Members, load_array
-from sluice.transforms.clusters import record_dtype
 from sluice.transforms.equals import NONE
 from sluice.transforms.records import Unit
 from sluice.transforms.scores import NEVER, Guard, write_scores
+from sluice.transforms.sorted_records import read_offsets, read_run, record_dtype
 from sluice.transforms.stages import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, stage_of
 
 RESULT = np.dtype(
@@ -70,17 +69,16 @@ class ScoreBin(beam.DoFn):
 
     def process(self, bin: Bin) -> Iterator[tuple[int, bytes]]:
         saved = self.scores.file(f"bins/bin-{bin.id:05d}", ".npy")
-        try:
-            results = np.load(io.BytesIO(storage.read_bytes(saved)), allow_pickle=False)
+        results = sealed.existing_array(saved)
+        if results is not None:
             progress.add(stage_of(self.scores.url), len(results))
             counters.add("bins_found")
-        except FileNotFoundError:
+        else:
             started = time.monotonic()
             results = self._score(bin)
             counters.add("bins_scored")
             counters.observe("bin_milliseconds", time.monotonic() - started)
-            with committing.create(saved) as path, open(path, "wb") as file:
-                np.save(file, results, allow_pickle=False)
+            sealed.save_array(saved, results)
         for unit in np.unique(results["unit"]):
             start, stop = np.searchsorted(results["unit"], [unit, unit + np.uint64(1)])
             yield int(unit), results[start:stop].tobytes()
@@ -125,43 +123,15 @@ class ScoreBin(beam.DoFn):
         clusters = np.empty(bin.records, np.int64)
         filled = 0
         for unit in [part["unit"] for part in self.clusters.manifest["parts"]]:
-            for offsets in bin_offsets(self.clusters, unit, bin):
-                start, stop = int(offsets[0]), int(offsets[-1])
-                if start == stop:
-                    continue
-                data = storage.read_range(
-                    self.clusters.path(unit, ".records"), start * dtype.itemsize, stop * dtype.itemsize
-                )
-                here = slice(filled, filled + stop - start)
-                records[here] = np.frombuffer(data, dtype)
-                units[here] = unit
-                clusters[here] = np.repeat(np.arange(bin.first, bin.last), np.diff(offsets))
-                filled = here.stop
+            for run in read_offsets(self.clusters, unit, bin.first, bin.last):
+                for _, found in read_run(self.clusters, unit, run, dtype):
+                    here = slice(filled, filled + len(found))
+                    records[here], units[here] = found, unit
+                    clusters[here] = np.repeat(np.arange(bin.first, bin.last), np.diff(run.starts))
+                    filled = here.stop
         if filled != bin.records:
             raise ValueError(f"bin {bin.id} has {filled} records, the statistics say {bin.records}")
         return records, units, clusters
-
-
-def load_offsets(clusters: Artifact, unit: int) -> np.ndarray:
-    """int64 [runs, k + 1]: where each cluster starts in each sorted run of a unit, in records of its file."""
-    with storage.local_copy(clusters.path(unit, ".npy")) as path:
-        return np.load(path, allow_pickle=False).T
-
-
-def bin_offsets(clusters: Artifact, unit: int, bin: Bin) -> np.ndarray:
-    """int64 [runs, last - first + 1]: what load_offsets has for a bin's clusters, read without all the others'.
-
-    Every bin asks every unit, so at K clusters whole files would be read K times for each.
-    """
-    runs, width = clusters.part(unit)["stats"]["runs"], bin.last - bin.first + 1
-    if not runs:
-        return np.empty((0, width), np.int64)
-    header = io.BytesIO()
-    shape = (clusters.manifest["totals"]["clusters"] + 1, runs)
-    np.lib.format.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": shape})
-    start = header.tell() + 8 * runs * bin.first
-    data = storage.read_range(clusters.path(unit, ".npy"), start, start + 8 * runs * width)
-    return np.frombuffer(data, np.int64).reshape(width, runs).T
 
 
 class WriteSemDeDupScores(WriteGathered):

@@ -1,4 +1,5 @@
-"""Whether a run directory holds what was written: every manifest, part and corpus file, compared with its record."""
+"""Whether a run directory holds what was written: every manifest, part and corpus file, compared with its record,
+and every file beside the parts, compared with the checksum that it carries."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,8 +7,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sluice.transforms import storage
-from sluice.transforms.artifacts import MANIFEST, checksum_of, find_manifest
+from sluice.transforms import sealed, storage
+from sluice.transforms.artifacts import MANIFEST, find_manifest
+from sluice.transforms.sealed import checksum_of
 
 CORPUS = "corpus/_parts"
 
@@ -42,6 +44,9 @@ def check_stage(folder: str) -> Iterator[Checked]:
         yield Checked(url, part["bytes"], problem, (place,))
         if folder.endswith(f"/{CORPUS}") and problem is None:
             yield from _corpus_files(folder.removesuffix("/_parts"), url, place)
+    # Manifests of versions before files had checksums list none.
+    for name, size in manifest.get("files", {}).items():
+        yield Checked(storage.join(folder, name), size, _problem_of_sealed(storage.join(folder, name)), (place,))
 
 
 def _problem(url: str, said: dict[str, Any]) -> str | None:
@@ -57,6 +62,14 @@ def _problem(url: str, said: dict[str, Any]) -> str | None:
     if size != said["bytes"]:
         return f"{size:,} bytes, not {said['bytes']:,}"
     return None if checksum == said["crc32c"] else f"checksum {checksum:08x}, not {said['crc32c']:08x}"
+
+
+def _problem_of_sealed(url: str) -> str | None:
+    try:
+        with storage.local_copy(url) as path:
+            return sealed.problem(path)
+    except FileNotFoundError:
+        return "missing"
 
 
 def _corpus_files(corpus: str, part: str, manifest: str) -> Iterator[Checked]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from sluice.models import kmeans
 from sluice.models.hashing import seeded
 from sluice.models.vectors import coarse
-from sluice.transforms import committing, storage
+from sluice.transforms import sealed
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import OF_PARTS, Members, load_array, save_array
 from sluice.transforms.records import Unit
@@ -95,8 +95,7 @@ class TrainSplits(beam.DoFn):
     def process(self, group: tuple[int, Iterable[Part]]) -> Iterator[dict[str, Any]]:
         tables = []
         for part in sorted(group[1], key=lambda part: part.unit):
-            with storage.local_copy(self.target.path(part.unit)) as path:
-                tables.append(pa.parquet.read_table(path))  # type: ignore[attr-defined]
+            tables.append(self.target.read_unfinished(part.unit))
         sample = pa.concat_tables([table for table in tables if len(table)]).sort_by("ticket")
         clusters = sample["cluster"].to_numpy()
         made: list[np.ndarray] = []
@@ -107,9 +106,8 @@ class TrainSplits(beam.DoFn):
         save_array(self.target, "splits", np.concatenate(made).astype(np.int16))
         totals = dict(self.before.manifest["totals"])
         if totals["method"] == "scann":
-            index = storage.read_bytes(self.before.file("index", ".tar"))
-            with committing.create(self.target.file("index", ".tar")) as path, open(path, "wb") as file:
-                file.write(index)
+            with self.before.opened("index", ".tar") as path:
+                sealed.copy(path, self.target.file("index", ".tar"))
         for name in OF_PARTS:
             totals.pop(name, None)
         totals["splits"] = [[cluster, len(parts)] for (cluster, _), parts in zip(self.splits.parts, made)]

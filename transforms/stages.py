@@ -17,6 +17,7 @@ from sluice.transforms import artifacts, counters, progress
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.inventory import table_to_units
 from sluice.transforms.records import Unit
+from sluice.transforms.stats import merge_stats
 from sluice.transforms.validation import is_fault
 
 log = logging.getLogger("sluice")
@@ -186,7 +187,7 @@ class Commit(beam.PTransform):
         units = {part.unit for part in parts}
         if len(units) != self.expected:
             raise artifacts.ArtifactError(f"{folder}: {len(units)} parts of {self.expected} were written")
-        merged = artifacts.merge_stats([part.stats for part in parts])
+        merged = merge_stats([part.stats for part in parts])
         if self.max_reject_share is not None and "reasons" in merged:
             check_rejects(merged, self.max_reject_share)
         if merged.get("min_dimension") != merged.get("max_dimension"):
@@ -197,7 +198,7 @@ class Commit(beam.PTransform):
             artifact,
             parts=parts,
             config=self.config,
-            totals=artifacts.merge_stats(t["totals"] for t in totals),
+            totals=merge_stats(t["totals"] for t in totals),
         )
         return folder
 

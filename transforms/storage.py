@@ -16,6 +16,14 @@ from fsspec.implementations.local import LocalFileSystem
 from sluice.transforms.filesystems import filesystem, protocols, reading, writing
 
 
+class TooShort(OSError):
+    """A file ends before the bytes that were asked for; problem: so, without the file's name."""
+
+    def __init__(self, url: str, problem: str):
+        super().__init__(f"{url}: {problem}")
+        self.problem = problem
+
+
 class FileInfo(NamedTuple):
     """A file as it was when it was listed: size in bytes, etag changes whenever the content does."""
 
@@ -138,12 +146,12 @@ def read_bytes(url: str) -> bytes:
 
 
 def read_range(url: str, start: int, stop: int) -> bytes:
-    """Bytes start..stop of a file. Raises OSError when the file is shorter."""
+    """Bytes start..stop of a file. Raises TooShort, an OSError, when the file is shorter."""
     fs, path = filesystem(url)
     with reading(url):
         data = fs.cat_file(path, start=start, end=stop)
     if len(data) != stop - start:
-        raise OSError(f"{url}: wanted bytes {start}..{stop}, got {len(data)} of them")
+        raise TooShort(url, f"wanted bytes {start}..{stop}, got {len(data)} of them")
     return data
 
 

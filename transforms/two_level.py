@@ -19,7 +19,7 @@ from sluice.models import kmeans
 from sluice.models.products import nearest
 from sluice.models.two_level import Levels, Share, apportion, join
 from sluice.models.vectors import coarse
-from sluice.transforms import memory, storage
+from sluice.transforms import memory, sealed
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import Members, Training, WriteSample, load_array, save_array, save_clustering
 from sluice.transforms.sample_blocks import BLOCK_BYTES, cut, gather, read_blocks, windows
@@ -52,7 +52,7 @@ class TrainFirst(beam.DoFn):
         self.target, self.training, self.levels, self.dimension = target, training, levels, dimension
 
     def process(self, group: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        if storage.exists(self.target.file("first", ".npy")):
+        if sealed.discard_damaged(self.target.file("first", ".npy")):
             yield len(load_array(self.target, "first"))
             return
         first = gather(group[1], self.levels.first_sample, self.dimension)

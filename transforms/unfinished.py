@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact
@@ -45,10 +44,14 @@ class Unfinished:
 
     def _left(self) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
         while found := self._files.existing(self._written):
-            with storage.local_copy(self._files.path(self._written)) as path:
-                table = pq.read_table(path, partitioning=None)
+            table = self._files.read_unfinished(self._written)
             self._written += 1
             start = 0
             for rows, stats in zip(found.stats["rows"], found.stats["stats"]):
                 yield table.slice(start, rows), stats
                 start += rows
+        # Windows behind a damaged one were of other rows than those that are written in its place.
+        behind = self._written + 1
+        while storage.exists(path := self._files.path(behind)):
+            storage.delete(path)
+            behind += 1

@@ -61,6 +61,7 @@ class TakeInventory(beam.PTransform):
             "files": len({s.path for unit in units for s in unit.spans}),
             "unread": unread,
         }
+        self.inventory.discard_damaged(0)
         self.inventory.write(0, [units_to_table(units)], SCHEMA, stats)
         part = self.inventory.describe(0)
         report(part, part.rows, found=False, seconds=time.monotonic() - started)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console, RenderableType
 
-from sluice.transforms.artifacts import checksum_of
+from sluice.transforms.artifacts import write_manifest
+from sluice.transforms.sealed import checksum_of
 from tests.pipelines.corpora import artifact
 
 
@@ -30,7 +31,7 @@ def rewrite(run: Path, folder: str, change: Callable[[pa.Table], pa.Table], *, u
     pq.write_table(table, path)
     part["crc32c"], part["bytes"] = checksum_of(str(path))
     part["rows"] = len(table)
-    place.write_text(json.dumps(manifest))
+    write_manifest(str(place.parent), manifest)
 
 
 def shown(page: RenderableType, *, width: int = 200, **options) -> str:

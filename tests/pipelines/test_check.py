@@ -41,7 +41,7 @@ def test_a_sound_run_is_told_so(run, capsys):
 
 
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
-@pytest.mark.parametrize("pattern", ["documents/part-00000-*", "steps/*/scores/part-00001-*", "corpus/part-*"])
+@pytest.mark.parametrize("pattern", ["documents/part-00000-*", "steps/02-*/clusters/*.records", "corpus/part-*"])
 def test_a_damaged_file_is_named_and_after_repair_made_again(run, finished, capsys, damage, pattern):
     file = sorted(path for path in run.glob(pattern) if path.is_file())[0]
     name = str(file.relative_to(run))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sluice.transforms import clusters, memory
+from sluice.transforms import memory
+from sluice.transforms.sorted_records import RunWriter
 from tests.transforms.test_memory import DIMENSION, peak, stored
 
 
@@ -13,13 +14,12 @@ def test_sorting_runs_allocates_what_the_formula_says(tmp_path):
 
     def sort() -> None:
         with open(tmp_path / "runs", "wb") as file:
-            offsets: list[np.ndarray] = []
-            runs = clusters._Runs(file, 50, offsets, 4 << 20)
+            runs = RunWriter(file, 50, 4 << 20)
             for _ in range(windows):
                 column = np.arange(rows)
                 runs.add(vectors, number, rows=column, priority=column, tie=column)
             runs.flush()
-            assert offsets[-1][-1] == rows * windows and len(offsets) > 3
+            assert runs.runs[-1].starts[-1] == rows * windows and len(runs.runs) > 3
 
     said = memory.assignment(k=50, dimension=DIMENSION, run_bytes=4 << 20) - memory.PROCESS
     seen = peak(sort)

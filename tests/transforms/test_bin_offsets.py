@@ -5,7 +5,7 @@ import pytest
 
 from sluice.transforms import clusters as clusters_module
 from sluice.transforms.artifacts import find_manifest
-from sluice.transforms.semdedup import Bin, bin_offsets, load_offsets
+from sluice.transforms.sorted_records import read_offsets
 from tests.pipelines.corpora import artifact, make_rows, run_d4, write_jsonl
 
 
@@ -23,13 +23,13 @@ def test_a_slice_of_the_offsets_is_read_alone(clusters):
     totals = find_manifest(clusters.url)["totals"]
     runs = 0
     for part in clusters.manifest["parts"]:
-        whole = load_offsets(clusters, part["unit"])
+        whole = np.array([run.starts for run in read_offsets(clusters, part["unit"])])
         assert whole.shape == (part["stats"]["runs"], totals["clusters"] + 1)
         assert (np.diff(whole, axis=1) >= 0).all() and (whole[1:, 0] == whole[:-1, -1]).all()
         for first in range(totals["clusters"]):
             for last in range(first + 1, totals["clusters"] + 1):
-                found = bin_offsets(clusters, part["unit"], Bin(0, first, last, 0))
-                assert np.array_equal(found, whole[:, first : last + 1])
+                found = read_offsets(clusters, part["unit"], first, last)
+                assert np.array_equal([run.starts for run in found], whole[:, first : last + 1])
         runs += len(whole)
     assert runs == totals["runs"] > len(clusters.manifest["parts"])
 

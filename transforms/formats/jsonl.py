@@ -164,7 +164,7 @@ def export(
     """
     url = stem + SUFFIXES[0] + streams.SUFFIXES[unit.compression]
     mask = KeepMask(keep, on_unreadable=on_unreadable)
-    with committing.create(url) as path, streams.open_write(path, unit.compression) as out:
+    with committing.create(url, replace=True) as path, streams.open_write(path, unit.compression) as out:
         for span in unit.spans:
             with mask.tolerate():
                 for block in _blocks(span, unit.compression, max_document_bytes):

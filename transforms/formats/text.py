@@ -57,7 +57,7 @@ def export(
             continue
         relative = _inside(span.relative)
         with (
-            committing.create(storage.join(stem, relative)) as path,
+            committing.create(storage.join(stem, relative), replace=True) as path,
             storage.open_read(span.path) as source,
             open(path, "wb") as target,
         ):

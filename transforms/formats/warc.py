@@ -183,7 +183,7 @@ def export(
     wet = all(".wet" in span.relative.lower() for span in unit.spans)
     url = stem + (".warc.wet" if wet else ".warc") + streams.SUFFIXES[unit.compression]
     pack, outer = _packer(unit.compression)
-    with committing.create(url) as path, streams.open_write(path, outer) as out:
+    with committing.create(url, replace=True) as path, streams.open_write(path, outer) as out:
         for span in unit.spans:
             with mask.tolerate():
                 archive = _Archive(span, unit.compression, hold=max_document_bytes)
