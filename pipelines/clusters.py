@@ -11,10 +11,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sluice.models import audit
+from sluice.models import audit, skew
 from sluice.models.hashing import seeded
 from sluice.models.stability import stability
 from sluice.models.vectors import coarse
+from sluice.pipelines.central import add_central, named
 from sluice.pipelines.clustering import Clustered
 from sluice.pipelines.finished import Finished
 from sluice.pipelines.printing import emit, number, printable
@@ -25,6 +26,8 @@ from sluice.transforms.survivors import fixed_bytes
 SAMPLE = 10_000
 # Units that the sample is read from at most, spread over all.
 MOST_UNITS = 32
+# Of the largest clusters, so many are on the page.
+SHOWN = 5
 WINDOW = 16384
 
 
@@ -64,10 +67,13 @@ def clusters(url: str, *, sample: int = SAMPLE) -> dict[str, Any]:
 
 def _quality(run: Finished, name: str) -> dict[str, Any]:
     totals = run.centroids(name).manifest["totals"]
-    statistics = load_array(run.artifact(f"{run.clusterings(name)[-1]}/clusters"), "statistics")
+    clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
+    statistics = load_array(clusters, "statistics")
     # What took the most documents away is in the report.
     summary = {name: value for name, value in audit.cluster_summary(statistics).items() if name != "duplicate_driven"}
-    return {**summary, "training": training(totals)}
+    sizes = skew.largest_clusters(statistics, totals.get("splits", []))
+    add_central(run, clusters, sizes["largest"], totals)
+    return {**summary, **sizes, "training": training(totals)}
 
 
 def training(totals: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +130,8 @@ def render(found: dict[str, Any]) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("step", "clusters", "documents", "median", "largest", "max/mean", "CV", "Gini", "cosine", "agreement"):
         table.add_column(name, justify="left" if name == "step" else "right")
-    lines = []
+    lines: list[str] = []
+    largest: list[RenderableType] = []
     for one in found["clusterings"]:
         stable = one["stability"]
         table.add_row(
@@ -139,13 +146,29 @@ def render(found: dict[str, Any]) -> RenderableType:
             f"{one['similarity']:.3f}",
             "-" if stable is None else f"{stable['agreement']:.3f}",
         )
+        largest += _largest(one)
         lines += notes(one["step"], one["training"])
         if stable is not None:
             lines.append(
                 f"{one['step']}: agreement (adjusted Rand index) of two trainings of {number(stable['documents'])} "
                 f"documents with {number(stable['clusters'])} clusters from different beginnings."
             )
-    return Group(Text(f"{printable(found['run'])}\n"), table, *(Text(line) for line in lines))
+    return Group(Text(f"{printable(found['run'])}\n"), table, *(Text(line) for line in lines), *largest)
+
+
+def _largest(one: dict[str, Any]) -> list[RenderableType]:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("cluster", "documents", "cosine"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("most central", overflow="fold")
+    for cluster in one["largest"][:SHOWN]:
+        table.add_row(
+            str(cluster["cluster"]),
+            number(cluster["size"]),
+            f"{1 - cluster['mean_distance']:.3f}",
+            named(cluster["central"]) or "-",
+        )
+    return [Text(f"\n{one['step']}: the largest clusters", style="bold"), table] if one["largest"] else []
 
 
 def notes(step: str, made: dict[str, Any]) -> list[str]:

@@ -19,12 +19,14 @@ from rich.constrain import Constrain
 from rich.rule import Rule
 from rich.text import Text
 
+from sluice.pipelines.central import cluster_of
 from sluice.pipelines.finished import WINDOW, Address, Finished, plain
 from sluice.pipelines.printing import cell, emit, printable
 from sluice.transforms.decisions import KEPT
 from sluice.transforms.scores import NEVER
 
 CHARACTERS = 800
+SHORT = 160  # characters of a most central document
 RULE = 80  # columns
 # Chains are short; this only ends a walk through a run that is not what it should be.
 MOST_LINKS = 100
@@ -80,6 +82,8 @@ class Explanation:
         neighbour = chain[0] if chain else None
         last = chain[-1] if chain else None
         shown = [one for one in (found, neighbour, last) if one is not None]
+        steps = list(self._steps(at))
+        shown += [one for step in steps if step["cluster"] for one in step["cluster"]["central"]]
         texts = self.run.texts([(one["unit"], one["row"]) for one in shown])
         for one in shown:
             text = texts[one["unit"], one["row"]]
@@ -90,7 +94,7 @@ class Explanation:
             found
             | {
                 "same_id": len(addresses) - 1,
-                "steps": list(self._steps(at)),
+                "steps": steps,
                 "neighbour": neighbour,
                 "chain": chain,
                 "kept_relative": last["id"] if last is not None and last["fate"] == KEPT else None,
@@ -193,6 +197,7 @@ class Explanation:
                 "neighbour": None if None in neighbour else (self._decision(neighbour) or {}).get("id"),
                 "match": self._match(name, row),
                 "rules": self._rules(name, row, scores.manifest["config"]),
+                "cluster": cluster_of(self.run, name, at),
             }
             if not kept:
                 return
@@ -255,11 +260,27 @@ def render(found: dict[str, Any]) -> RenderableType:
     chain = found["chain"]
     if chain:
         parts += _page(f"resembles {printable(chain[0]['id'], 80)}, {_fate(chain[0])}", chain[0])
+    for step in found["steps"]:
+        parts += _most_central(step)
     if len(chain) > 1:
         links = " -> ".join(printable(one["id"], 40) for one in chain)
         parts += [Text(f"\n{links}")]
         parts += _page(f"ends at {printable(chain[-1]['id'], 80)}, {_fate(chain[-1])}", chain[-1])
     return Group(*parts)
+
+
+def _most_central(step: dict[str, Any]) -> list[RenderableType]:
+    if step["cluster"] is None:
+        return []
+    cluster = step["cluster"]
+    title = f"{step['step']}: cluster {cluster['cluster']}, cosine {_score(cluster['similarity'])}; most central in it"
+    lines = []
+    for one in cluster["central"]:
+        text = one["problem"] or "" if one["text"] is None else one["text"]
+        lines.append(
+            Text.assemble(cell(one["id"], style="bold"), f"  {_score(one['similarity'])}  ", cell(text, SHORT))
+        )
+    return [_rule(title), *lines]
 
 
 def _fate(found: dict[str, Any]) -> str:

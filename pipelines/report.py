@@ -9,6 +9,7 @@ import numpy as np
 
 from sluice.models import audit, skew
 from sluice.pipelines import clusters
+from sluice.pipelines.central import add_central, cluster_of
 from sluice.pipelines.embedding_notes import embedding_counts
 from sluice.pipelines.finished import Address, Finished, Text, plain
 from sluice.pipelines.launches import machine, read_launches
@@ -247,10 +248,13 @@ class Report:
         in_order = training.get("splits", [])
         splits = sorted(in_order, key=lambda split: (-split[1], split[0]))
         assigned = step.clusters.manifest["totals"]
+        removed = self.tallies[number].removed_by_cluster
+        sizes = skew.largest_clusters(statistics, in_order, removed)
+        add_central(self.run, step.clusters, sizes["largest"], training)
         return {
             "step": step.name,
-            **audit.cluster_summary(statistics, self.tallies[number].removed_by_cluster),
-            **skew.largest_clusters(statistics, in_order, self.tallies[number].removed_by_cluster),
+            **audit.cluster_summary(statistics, removed),
+            **sizes,
             "training": clusters.training(training),
             "split": {
                 "clusters": len(splits),
@@ -285,8 +289,14 @@ class Report:
         return chosen[:5]
 
     def _example(self, number: int, example: Example, texts: dict[Address, Text]) -> dict[str, Any]:
-        found = {"step": self.steps[number].name, "score": example.score, **_shown(texts, (example.unit, example.row))}
-        return found | {"neighbour": None if example.neighbour is None else _shown(texts, example.neighbour)}
+        at, name = (example.unit, example.row), self.steps[number].name
+        return {
+            "step": name,
+            "score": example.score,
+            **_shown(texts, at),
+            "neighbour": None if example.neighbour is None else _shown(texts, example.neighbour),
+            "cluster": cluster_of(self.run, name, at),
+        }
 
 
 def _shown(texts: dict[Address, Text], at: Address) -> dict[str, Any]:

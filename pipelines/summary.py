@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sluice.pipelines.central import named
 from sluice.pipelines.clusters import notes
 from sluice.pipelines.embedding_notes import embedding_lines
 from sluice.pipelines.printing import cell, counted, duration, number, printable, share, size
@@ -130,12 +131,18 @@ def _hubs(found: dict[str, Any]) -> list[str]:
     if not hubs:
         return []
     named = ", ".join(
-        f"{one['cluster']} with {one['share']:.1%}, {one['times_mean']:.0f} times the mean" for one in hubs[:3]
+        f"{one['cluster']} with {one['share']:.1%}, {one['times_mean']:.0f} times the mean{_central(one)}"
+        for one in hubs[:3]
     )
     return [
         f"{found['step']}: {counted(found['hubs']['clusters'], 'hub cluster')} with "
         f"{share(found['hubs']['documents'], found['documents'])} of the documents: {named}."
     ]
+
+
+def _central(cluster: dict[str, Any]) -> str:
+    central = cluster.get("central")
+    return f" (most central: {named(central)})" if central else ""
 
 
 def _duplicates(step: dict[str, Any], run: str) -> list[str]:
@@ -177,7 +184,9 @@ def _example(example: dict[str, Any]) -> RenderableType:
         table.add_row("resembles", cell(example["neighbour"]["id"], ID, "bold"))
         table.add_row("", shown_text(example["neighbour"], EXAMPLE))
     elif step is not None and "clusters" in step.model_fields:
-        table.add_row("resembles", Text("the rest of its cluster"))
+        found = example.get("cluster")
+        central = "" if found is None else f"; most central are {named(found['central'])}"
+        table.add_row("resembles", Text(f"the rest of its cluster{central}"))
     return table
 
 

@@ -18,6 +18,7 @@ from sluice.models import assign
 from sluice.models.vectors import coarse
 from sluice.transforms import memory, progress, sealed
 from sluice.transforms.artifacts import Artifact, Part
+from sluice.transforms.central import SaveCentral
 from sluice.transforms.centroids import Members, load_array, save_array
 from sluice.transforms.order import Order, order_keys
 from sluice.transforms.records import Unit
@@ -193,7 +194,8 @@ def _add_arrays(blocks: Iterable[bytes]) -> bytes:
 
 @dataclass
 class AssignClusters(beam.PTransform):
-    """pipeline -> clusters/ of all units, statistics.npy (int64 [4, k], see ClusterStatistics) and the manifest.
+    """pipeline -> clusters/ of all units, statistics.npy (int64 [4, k], see ClusterStatistics), central.npy (see
+    SaveCentral) and the manifest.
 
     bin_bytes: of the scorer that will read the sorted records, which are there where an `order` is given.
     """
@@ -234,7 +236,8 @@ class AssignClusters(beam.PTransform):
             | "AddStatistics" >> beam.CombineGlobally(_add_arrays)
             | "SaveStatistics" >> beam.Map(self._save)
         )
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
+        central = parts | "Central" >> SaveCentral(self.clusters, self.members, self.seed)
+        both = (parts, totals, central) | "PartsAndTotals" >> beam.Flatten()
         return both | Commit(artifacts=(self.clusters,), expected=self.units, config=self.config)
 
     def _save(self, block: bytes) -> dict[str, Any]:

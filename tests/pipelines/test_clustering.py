@@ -96,6 +96,14 @@ def test_units_orders_and_workers_change_nothing(in_two_levels, rows, source, tm
     run_recipe(recipe(other, step, unit_bytes=60_000), str(tmp_path / "run"), workers)
     assert np.array_equal(centroids(tmp_path / "run"), centroids(in_two_levels))
     assert fates(tmp_path / "run") == fates(in_two_levels)
+    central = [
+        [
+            [one["id"] for one in cluster["central"]]
+            for cluster in clusters(str(run), sample=0)["clusterings"][0]["largest"]
+        ]
+        for run in (tmp_path / "run", in_two_levels)
+    ]
+    assert central[0] == central[1] and len(central[0][0]) == 3
 
 
 def test_a_sample_is_thinned_to_what_a_worker_holds(rows, source, tmp_path):
