@@ -8,6 +8,7 @@ from sluice.models.vectors import COARSE
 from sluice.pipelines.clusters import clusters, render
 from sluice.pipelines.explain import explain
 from sluice.pipelines.explain import render as render_explanation
+from sluice.pipelines.printing import printable
 from sluice.pipelines.report import summary
 from sluice.transforms import central
 from tests.pipelines.corpora import decisions
@@ -44,7 +45,7 @@ def test_a_prototype_leads_to_the_most_central_documents_of_its_cluster(finished
         assert cluster["similarity"] == found["steps"][-1]["score"]
         page = shown(render_explanation(found), width=120)
         for name, similarity in named:
-            assert f"{name}  {similarity:.4f}  {texts[name][:11]}" in page
+            assert f"{name}  {similarity:.4f}  {printable(texts[name][:12])}" in page
 
 
 def test_a_step_that_names_neighbours_names_no_central_documents(finished):

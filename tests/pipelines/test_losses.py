@@ -50,6 +50,18 @@ def test_a_source_that_loses_everything_is_named_before_and_after(source, tmp_pa
     assert f"Warning: {line}" in shown(summary(report), width=500)
 
 
+def test_by_default_a_tenth_of_what_a_source_would_keep_is_too_little(source, tmp_path):
+    # 210 or 209 of 300 are kept: of the 97 of web, a tenth of 67.9 or of 67.6 is what must be left.
+    for ratio, left, warned in (
+        ("0.7", 7, []),
+        ("0.6966", 6, ["1 source of 97 documents kept 6 of them: web (6 of 97)."]),
+    ):
+        report, _ = run_recipe(recipe(source, ONLY_WEB | {"cut": {"ratio": ratio}}), str(tmp_path / "run"))
+        (web,) = [one for one in report["sources"]["largest"] if one["source"] == "web"]
+        assert web["kept"] == left
+        assert report["losses"]["warnings"] == warned
+
+
 def test_what_became_of_every_source_is_counted(source, tmp_path):
     run = tmp_path / "run"
     report, _ = run_recipe(recipe(source, ONLY_WEB), str(run))

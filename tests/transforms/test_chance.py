@@ -42,6 +42,12 @@ def test_one_cluster_or_none_says_nothing():
     assert len(nearest_by_lot([])) == len(nearest_by_lot(drawn([30]))) == 0
 
 
-def test_a_pool_is_bounded(monkeypatch):
-    monkeypatch.setattr(chance, "MOST_POOL", 10)
-    assert len(nearest_by_lot(drawn([400, 400]))) <= 64
+def test_a_pool_is_those_of_the_smallest_hashes_up_to_a_bound(monkeypatch):
+    one = Drawn(np.array([[1.0, 0.0]]), np.array([0], np.uint64), 40)
+    # The only one of the other cluster that resembles it has the largest hash.
+    points = np.zeros((20, 2))
+    points[19] = 9, 0
+    other = Drawn(points, np.arange(1, 21, dtype=np.uint64), 20)
+    assert nearest_by_lot([one, other])[0] == 9
+    monkeypatch.setattr(chance, "MOST_POOL", 20)
+    assert nearest_by_lot([one, other])[0] == 0
