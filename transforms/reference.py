@@ -215,12 +215,22 @@ class WriteReferenceScores(WriteGathered):
         score = np.full(len(documents), NEVER)
         dots = self.rows["score"].astype(np.int64)
         score[at] = np.where(dots == NO_NEIGHBOUR, NEVER, dots)
+        stats = {"compared_with_none": int((dots == NO_NEIGHBOUR).sum())}
         extra = {}
         for name, column in COLUMNS.items():
             values = np.full(len(documents), NONE)
             values[at] = self.rows[column]
             extra[name] = pa.array(values, pa.uint32(), mask=values == NONE)
-        write_scores(self.target, unit.id, documents=documents, alive=alive, score=score, guard=self.guard, extra=extra)
+        write_scores(
+            self.target,
+            unit.id,
+            documents=documents,
+            alive=alive,
+            score=score,
+            guard=self.guard,
+            stats=stats,
+            extra=extra,
+        )
 
 
 @dataclass

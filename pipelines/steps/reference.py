@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.pipelines.earlier_runs import find_assigned
 from sluice.pipelines.places import absolute_paths
+from sluice.pipelines.printing import counted
 from sluice.pipelines.step import Cut, Step
 from sluice.pipelines.work import Stage, Work
 from sluice.transforms.adopted import AdoptCentroids, UnfitCentroids, check_embedding, content_digest
@@ -22,6 +23,7 @@ from sluice.transforms.semdedup import scale_for
 if TYPE_CHECKING:
     from sluice.pipelines.finished import Finished
     from sluice.pipelines.stages import Run
+    from sluice.transforms.views import AuditedStep
 
 
 class Reference(Step):
@@ -107,6 +109,12 @@ class Reference(Step):
             work.inventory, own, sides, work.scores, self.guard, work.units, bin_bytes=self.bin_bytes
         )
         return work.stage("scores", work.scores, score)
+
+    def not_compared(self, step: "AuditedStep") -> list[str]:
+        count = step.scores.manifest["totals"].get("compared_with_none", 0)
+        was, its = ("was", "its cluster") if count == 1 else ("were", "their clusters")
+        who = f"{counted(count, 'document')} {was} compared with none"
+        return [f"{who}: the earlier runs kept nothing in {its}."] if count else []
 
     def matched(self, run: "Finished", name: str, row: dict[str, Any]) -> dict[str, Any] | None:
         number, unit, place = (row[column] for column in COLUMNS)

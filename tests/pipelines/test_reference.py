@@ -97,6 +97,20 @@ def test_the_match_in_the_other_run_is_named(old, new, earlier, source, tmp_path
         assert match["id"] in page and texts[match["id"]] in page
 
 
+def test_documents_that_are_compared_with_none_are_told(old, new, source, tmp_path):
+    earlier = str(tmp_path / "earlier")
+    run_steps(
+        write_jsonl(tmp_path / "in", old[:40]),
+        [{"step": "prototypes", "clusters": 8, "cut": {"ratio": "0.1"}}],
+        earlier,
+    )
+    report = run_steps(source, [reference(earlier)], tmp_path / "run")
+    alone = [row["score"] for row in decisions(tmp_path / "run").to_pylist()].count(None)
+    assert 0 < alone < len(new)
+    told = f"{alone} documents were compared with none: the earlier runs kept nothing in their clusters."
+    assert told in report["steps"][0]["notes"]
+
+
 def test_full_scale_thresholds_a_ratio_and_several_runs(old, new, earlier, source, tmp_path):
     second = write_jsonl(tmp_path / "in", make_rows(80, seed=20))
     run_d4(second, tmp_path / "second", recipe="random", clusters=None, keep="1")
