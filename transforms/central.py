@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-import pyarrow.parquet as pq
 
 from sluice.models.hashing import seeded
 from sluice.models.vectors import COARSE
-from sluice.transforms import storage
 from sluice.transforms.artifacts import Artifact, Part
 from sluice.transforms.centroids import Members, load_array, save_array
 from sluice.transforms.survivors import fixed_bytes
@@ -50,8 +48,7 @@ class FindCentral(beam.DoFn):
         self.clusters, self.members, self.seed = clusters, members, seed
 
     def process(self, part: Part) -> Iterator[tuple[int, bytes]]:
-        with storage.local_copy(self.clusters.path(part.unit)) as path:
-            table = pq.read_table(path)
+        table = self.clusters.read_unfinished(part.unit)
         documents = self.members.documents.read(part.unit, ["row", "id_hash"])
         chosen = self.members.representatives(part.unit)
         found = np.empty(int(chosen.sum()), FOUND)
