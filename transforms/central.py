@@ -34,11 +34,21 @@ def most_central(found: np.ndarray) -> np.ndarray:
 
     Ids that are equal have equal hashes: only then the address decides.
     """
+    found = found[_may_be_first(found)]
     order = np.lexsort((found["row"], found["unit"], found["tie"], -found["similarity"], found["cluster"]))
     ordered = found[order]
     _, start, counts = np.unique(ordered["cluster"], return_index=True, return_counts=True)
     rank = np.arange(len(ordered)) - np.repeat(start, counts)
     return ordered[rank < CENTRAL]
+
+
+def _may_be_first(found: np.ndarray) -> np.ndarray:
+    """bool [n]: not behind the last of the first CENTRAL. To sort one number takes a quarter of the time."""
+    cluster = found["cluster"].astype(np.int64)
+    key = (cluster << 32) - found["similarity"]
+    clusters, counts = np.unique(cluster, return_counts=True)
+    last = np.sort(key)[np.cumsum(counts) - np.maximum(counts - CENTRAL, 0) - 1]
+    return key <= last[np.searchsorted(clusters, cluster)]
 
 
 class FindCentral(beam.DoFn):
