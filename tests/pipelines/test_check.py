@@ -40,20 +40,29 @@ def test_a_sound_run_is_told_so(run, capsys):
     assert capsys.readouterr().out.strip().endswith("all are what was written")
 
 
+def one_of_each_kind(run: Path) -> list[Path]:
+    """A file of every kind that a run leaves and has a record of, by folder, first name and ending."""
+    folders = [path.parent for path in run.rglob("manifest.json")] + [run / "corpus"]
+    kinds: dict[tuple[Path, str, str], Path] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*-*.*")):
+        kinds[path.parent, path.name.partition("-")[0], path.suffix] = path
+    return list(kinds.values())
+
+
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
-@pytest.mark.parametrize("pattern", ["documents/part-00000-*", "steps/02-*/clusters/*.records", "corpus/part-*"])
-def test_a_damaged_file_is_named_and_after_repair_made_again(run, finished, capsys, damage, pattern):
-    file = sorted(path for path in run.glob(pattern) if path.is_file())[0]
-    name = str(file.relative_to(run))
-    damage(file)
+def test_damaged_files_of_every_kind_are_named_and_after_repair_made_again(run, finished, capsys, damage):
+    files = one_of_each_kind(run)
+    # What lists the corpus files cannot be damaged with them: it is what they are compared with.
+    files = [file for file in files if file.parent.name != "_parts"]
+    assert {file.suffix for file in files} >= {".parquet", ".jsonl", ".npy", ".records"}
+    for file in files:
+        damage(file)
     assert main(["check", str(run), "--json"]) == 1
     result = json.loads(capsys.readouterr().out)
-    assert [found["file"] for found in result["damaged"]] == [name]
+    assert sorted(found["file"] for found in result["damaged"]) == sorted(str(file.relative_to(run)) for file in files)
     assert result["removed"] == []
     assert main(["check", str(run), "--repair"]) == 0
-    out = capsys.readouterr().out
-    assert name in out
-    assert f"sluice curate --recipe {run}/recipe.yaml --run {run}" in out.replace("\n", " ")
+    assert f"sluice curate --recipe {run}/recipe.yaml --run {run}" in capsys.readouterr().out.replace("\n", " ")
     assert main(["curate", "--recipe", f"{run}/recipe.yaml", "--run", str(run)]) == 0
     assert contents(run) == contents(finished)
     assert main(["check", str(run)]) == 0

@@ -1,10 +1,10 @@
 """What killed processes leave goes; what a process that lives is writing stays."""
 
-import json
 import os
 import time
 
 from sluice.transforms import committing, processes
+from sluice.transforms.artifacts import write_manifest
 from sluice.transforms.leftovers import remove_leftovers
 
 HEX = "0123456789abcdef" * 2
@@ -49,6 +49,6 @@ def test_windows_of_a_finished_stage_go_and_those_of_other_settings_stay(tmp_pat
         (folder / name / "part-00000-0123456789.parquet").write_bytes(b"")
     assert remove_leftovers(str(tmp_path)) == 0
     manifest = dict.fromkeys(("digest", "config", "rows", "totals", "parts"), None)
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"key": "0123456789abcdef"}))
+    write_manifest(str(folder), manifest | {"key": "0123456789abcdef"})
     assert remove_leftovers(str(tmp_path)) == 1
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["windows-00001-9876543210"]
