@@ -238,6 +238,7 @@ def commit(
     for part in listed:
         del part["folder"]
     merged = merge_stats([part["stats"] for part in listed] + [totals or {}])
+    there = storage.find(artifact.url, depth=2)
     manifest = {
         "stage": artifact.url.rstrip("/").rsplit("/", 1)[-1],
         "key": artifact.key,
@@ -246,10 +247,10 @@ def commit(
         "rows": sum(part["rows"] for part in listed),
         "totals": merged,
         "parts": listed,
-        "files": _beside(artifact, {part["name"] for part in listed}),
+        "files": _beside(there, artifact.key, {part["name"] for part in listed}),
     }
     write_manifest(artifact.url, manifest)
-    drop_other_keys(artifact.url, artifact.key)
+    _drop(artifact.url, artifact.key, there)
     return manifest
 
 
@@ -260,16 +261,19 @@ def write_manifest(url: str, manifest: dict[str, Any]) -> None:
     committing.replace_bytes(storage.join(url, MANIFEST), data)
 
 
-def _beside(artifact: Artifact, parts: set[str]) -> dict[str, int]:
-    """Bytes of the sealed files beside the parts, by name."""
-    there = storage.find(artifact.url, depth=1)
-    ours = {name for name in there if (found := PART.fullmatch(name)) and found[1] == artifact.key[:10]}
+def _beside(there: dict[str, dict[str, Any]], key: str, parts: set[str]) -> dict[str, int]:
+    """Bytes of the sealed files beside the parts, by name; those of bins are in a folder and are not read again."""
+    ours = {name for name in there if "/" not in name and (found := PART.match(name)) and found[1] == key[:10]}
     return {name: there[name]["size"] for name in sorted(ours - parts)}
 
 
 def drop_other_keys(url: str, key: str) -> None:
     """Delete the parts in a folder whose name carries another key; files that are no parts are left alone."""
-    old = {found[0] for name in storage.find(url, depth=2) if (found := PART.search(name)) and found[1] != key[:10]}
+    _drop(url, key, storage.find(url, depth=2))
+
+
+def _drop(url: str, key: str, there: Iterable[str]) -> None:
+    old = {found[0] for name in there if (found := PART.search(name)) and found[1] != key[:10]}
     for name in old:
         remove = storage.delete_folder if name.endswith("/") else storage.delete
         remove(storage.join(url, name))

@@ -12,6 +12,7 @@ from sluice.models.matches import above, best_match
 from sluice.pipelines.explain import explain, render
 from sluice.pipelines.status import status
 from sluice.pipelines.steps.reference import Reference
+from sluice.transforms.artifacts import write_manifest
 from sluice.transforms.centroids import load_array
 from tests.pipelines.corpora import artifact, decisions, kept_ids, make_rows, run_d4, write_jsonl
 from tests.pipelines.oracle import Oracle
@@ -185,9 +186,8 @@ def test_an_assignment_from_before_its_run_changed_is_not_used(earlier, source, 
     run_steps(second, [reference(earlier, str(first))], tmp_path / "second")
     assert not (tmp_path / "second" / "steps" / "01-reference" / "run-2").exists()
     # Its documents are others now, and its reference step was not done again.
-    folder = first / "steps" / "01-reference" / "clusters" / "manifest.json"
-    manifest = json.loads(folder.read_text())
-    folder.write_text(json.dumps(manifest | {"key": "0" * 32}))
+    clusters = artifact(first, "steps/01-reference/clusters")
+    write_manifest(clusters.url, clusters.manifest | {"key": "0" * 32})
     run_steps(second, [reference(earlier, str(first))], tmp_path / "third")
     assert (tmp_path / "third" / "steps" / "01-reference" / "run-2").exists()
     assert table(tmp_path / "second") == table(tmp_path / "third")

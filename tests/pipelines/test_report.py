@@ -16,8 +16,9 @@ from sluice.pipelines.report import AccountingError, make_report, summary
 from sluice.pipelines.status import status
 from sluice.transforms import probes
 from sluice.transforms.accounting import duplicate_ids
-from sluice.transforms.artifacts import ArtifactError
+from sluice.transforms.artifacts import write_manifest
 from sluice.transforms.centroids import load_array
+from sluice.transforms.damage import ArtifactError
 from sluice.transforms.probes import all_centroids
 from sluice.transforms.scores import NEVER
 from sluice.transforms.survivors import fixed_bytes
@@ -266,7 +267,7 @@ def say(run: Path, folder: str, name: str, by: int) -> None:
     place = run / folder / "manifest.json"
     manifest = json.loads(place.read_text())
     manifest["totals"][name] += by
-    place.write_text(json.dumps(manifest))
+    write_manifest(str(place.parent), manifest)
 
 
 def one_more(table: pa.Table) -> pa.Table:
