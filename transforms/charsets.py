@@ -86,8 +86,8 @@ def is_wide(body: bytes, declared: str | None) -> bool:
 
 
 def is_noise(text: str) -> bool:
-    """Whether a text is of bytes that were no text: of ten characters one or more is a replacement, or a zero."""
-    return (text.count("\ufffd") + text.count("\0")) * _NOISE > len(text)
+    """Whether a text is of bytes that were no text: of ten characters more than one is a replacement."""
+    return text.count("\ufffd") * _NOISE > len(text)
 
 
 def _label(name: str | None) -> str:

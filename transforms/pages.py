@@ -7,7 +7,7 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_mime
 
-from sluice.transforms import charsets, codings, validation
+from sluice.transforms import charsets, codings, page_cost, validation
 
 _HTML = ("text/html", "application/xhtml+xml")
 _TEXT = (*_HTML, "text/plain")
@@ -21,8 +21,6 @@ _BEGINS = re.compile(
     rb"[\s>]",
     re.IGNORECASE,
 )
-_DEEPEST = 2000
-_ATTRIBUTES = 5000
 
 
 def text_of(record: WarcRecord, content: bytes, limit: int) -> tuple[str | None, str | None]:
@@ -79,7 +77,7 @@ def _text(body: bytes, types: Sequence[str], applied: list[str], limit: int) -> 
         return None, validation.BINARY
     if kind == "text/plain":
         return text, None
-    if _intricate(text):
+    if page_cost.is_intricate(text):
         return None, validation.TOO_INTRICATE
     return extract_plain_text(text, main_content=True), None
 
@@ -119,53 +117,3 @@ def _response(content: bytes) -> WarcRecord | None:
     except OSError:
         return None
     return response
-
-
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
-_LONG_TAG = re.compile(r"<[a-zA-Z][^>]{20000,}")
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-# Elements that do not nest: empty ones, and those whose end may be left out.
-_FLAT = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-        "p",
-        "li",
-        "td",
-        "th",
-        "tr",
-        "dt",
-        "dd",
-        "option",
-        "tbody",
-    ]
-)
-
-
-def _intricate(html: str) -> bool:
-    """Whether a page would keep the extractor busy: it takes time by the square of depth, and of a tag's attributes
-    (8,000 nested elements took 1.4 s, 20,000 attributes 1.2 s)."""
-    if any(len(re.findall(r"[\s/]+", _QUOTED.sub("", tag.group()))) > _ATTRIBUTES for tag in _LONG_TAG.finditer(html)):
-        return True
-    if html.count("<") - 2 * html.count("</") < _DEEPEST and html.count("</") < _DEEPEST:
-        return False
-    depth = 0
-    for tag in _TAG.finditer(html):
-        if tag[2].lower() in _FLAT:
-            continue
-        depth = max(depth - 1, 0) if tag[1] else depth + 1
-        if depth > _DEEPEST:
-            return True
-    return False

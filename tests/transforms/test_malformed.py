@@ -287,7 +287,7 @@ RECORDS = [
     (("response", http(b"<p>" + b"x" * 90_000, HTML)), "too large"),
     (("response", http(gzip.compress(b"<p>" + b"x" * 5_000_000), HTML, b"Content-Encoding: gzip")), "too large"),
     (("response", http(b"<div>x" * 5000, HTML)), "HTML too intricate"),
-    (("response", http(b"<div " + b"a " * 20_000 + b">x", HTML)), "HTML too intricate"),
+    (("response", http(b"<div " + b"a " * 38_000 + b">x", HTML)), "HTML too intricate"),
     (("metadata", b"a: b"), "no record"),
     (("conversion", "s\u00fc\u00df".encode()), None),
     (("conversion", b"\xff"), "invalid UTF-8"),
