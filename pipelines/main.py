@@ -140,7 +140,9 @@ def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
             to_stderr(one_line(f"sluice: {change}"))
         if args.prepare:
             return 0
-        report, _ = run_all(run, beam_args)
+        report, timings = run_all(run, beam_args)
+    if all(timing.skipped for timing in timings):
+        to_stderr(one_line(f"sluice: {run.url} is finished; nothing had to be done"))
     show(summary(report))
     return 0
 

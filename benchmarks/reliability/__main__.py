@@ -1,6 +1,6 @@
 """What was done to runs, how often, and what came out: the tables of docs/reliability.md.
 
-    python -m benchmarks.reliability                                   # all of it, printed; about half an hour
+    python -m benchmarks.reliability                                   # all of it, printed; about an hour
     python -m benchmarks.reliability --document docs/reliability.md    # written into the page
     python -m benchmarks.reliability --only bombs disks
     python -m benchmarks.reliability --quick                           # a few tries of each: that all of it runs
@@ -33,10 +33,13 @@ def main() -> None:
     parser.add_argument("--document", type=Path, help="write the tables into this page, between its markers")
     parser.add_argument("--work", type=Path, help="a folder for corpora and runs (default: a temporary one)")
     parser.add_argument("--tries", type=int, default=20, help="runs that are killed, disks, and races of each kind")
+    parser.add_argument(
+        "--ways", type=int, default=4, help="of four kinds of damage, those that each kind of file gets"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places of damage")
     parser.add_argument("--quick", action="store_true", help="two tries, and one damage of each kind of file")
     options = parser.parse_args()
-    tries = 2 if options.quick else options.tries
+    tries, ways = (2, 1) if options.quick else (options.tries, options.ways)
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="sluice-reliability-") as folder:
         work = options.work or Path(folder)
@@ -45,8 +48,8 @@ def main() -> None:
         reference = make_reference(launcher, work)
         parts: dict[str, Callable[[], str]] = {
             "kills": lambda: kills(reference, tries, rng),
-            "damage": lambda: damage(reference, rng, times=1, finished=True),
-            "unfinished": lambda: damage(reference, rng, times=1, finished=False),
+            "damage": lambda: damage(reference, rng, ways=ways, finished=True),
+            "unfinished": lambda: damage(reference, rng, ways=ways, finished=False),
             "disks": lambda: disks(reference, tries),
             "races": lambda: races(reference, tries, rng),
             "bombs": lambda: bombs(launcher, work),

@@ -72,6 +72,8 @@ def test_a_file_of_which_nothing_can_be_used_is_on_the_page(tmp_path, capsys):
     page = " ".join(capsys.readouterr().out.split())
     assert "Warning: no record of 1 file can be used: shard-1a.jsonl (7 x invalid UTF-8)." in page
     assert "1 file without any records." in page
+    assert main([*command, "--tokens", "none"]) == 0
+    assert f"sluice: {tmp_path / 'run'} is finished; nothing had to be done\n" in capsys.readouterr().err
     assert main(["explain", str(tmp_path / "run"), "0:40"]) == 0
     assert "it is in shard-1a.jsonl, byte 0" in capsys.readouterr().out
 
