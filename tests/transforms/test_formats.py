@@ -254,12 +254,12 @@ def test_warc_headers_serve_as_id_and_columns(tmp_path):
     assert window.columns == {"WARC-Type": ["conversion"], "Content-Length": ["4"]}
 
 
-def test_the_first_export_wins(tmp_path):
+def test_an_export_replaces_what_an_earlier_one_left_which_may_be_damaged(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b'{"text": "a"}\n{"text": "b"}\n')
     (unit,) = plan_units([f"{tmp_path}/x.jsonl"])
     for keep in ([True, False], [False, True]):
         assert export_unit(unit, keep, f"{tmp_path}/out/part") == [("part.jsonl", 1)]
-    assert (tmp_path / "out" / "part.jsonl").read_bytes() == b'{"text": "a"}\n'
+    assert (tmp_path / "out" / "part.jsonl").read_bytes() == b'{"text": "b"}\n'
     assert export_unit(unit, [False, False], f"{tmp_path}/none/part") == []
 
 
