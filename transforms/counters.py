@@ -71,6 +71,9 @@ REASONS = (
     validation.HTTP_STATUS,
     validation.NOT_TEXT,
     validation.TOO_INTRICATE,
+    validation.CHARSET,
+    validation.BINARY,
+    validation.REVISIT,
     validation.UNREADABLE,
 )
 WITHOUT_VECTOR = "without_vector"

@@ -35,18 +35,21 @@ def bound(max_document_bytes: int) -> int:
     return max(LEAST_BOUND, DOCUMENTS * max_document_bytes)
 
 
-def together(file: pq.ParquetFile, raw: BinaryIO, group: int, max_document_bytes: int, *, local: bool) -> int:
+def together(
+    file: pq.ParquetFile, raw: BinaryIO, group: int, wanted: list[str] | None, max_document_bytes: int, *, local: bool
+) -> int:
     """How many rows of a row group may be decoded together, with all their columns.
 
-    raw: the bytes of the file. local: reading a little in many places costs little; where it does not, pages are
-    looked at only if the footer says that they grow much. Raises TooLarge naming the column, and as Arrow does.
+    raw: the bytes of the file. wanted: the columns to decode; None: all. local: reading a little in many places costs
+    little; where it does not, pages are looked at only if the footer says that they grow much, and those of columns
+    that are not wanted are not fetched. Raises TooLarge naming the column, and as Arrow does.
     """
     _check_footer(file, group)
     metadata = file.metadata.row_group(group)
     mean = metadata.total_byte_size / max(metadata.num_rows, 1)
     rows = max(16, min(validation.WINDOW_RECORDS, int(validation.WINDOW_BYTES / max(mean, 1))))
     most = bound(max_document_bytes)
-    columns = list(_columns(file, raw, group, most, local))
+    columns = list(_columns(file, raw, group, wanted, most, local))
     grown = sum(column.grown for column in columns)
     if grown > most:
         _refuse(max(columns, key=lambda column: column.grown).name, grown, most)
@@ -137,7 +140,13 @@ class _Column:
         return size
 
 
-def _columns(file: pq.ParquetFile, raw: BinaryIO, group: int, most: int, local: bool) -> Iterator[_Column]:
+def _is_wanted(path: str, wanted: list[str] | None) -> bool:
+    return wanted is None or any(path == name or path.startswith(f"{name}.") for name in wanted)
+
+
+def _columns(
+    file: pq.ParquetFile, raw: BinaryIO, group: int, wanted: list[str] | None, most: int, local: bool
+) -> Iterator[_Column]:
     metadata = file.metadata.row_group(group)
     rows = max(metadata.num_rows, 1)
     for index in range(metadata.num_columns):
@@ -155,6 +164,8 @@ def _columns(file: pq.ParquetFile, raw: BinaryIO, group: int, most: int, local: 
             copies=chunk.num_values,
         )
         suspicious = chunk.total_uncompressed_size > max(most, _REMOTE_GROWTH * chunk.total_compressed_size)
+        if not local and not suspicious and not _is_wanted(chunk.path_in_schema, wanted):
+            continue
         pages = _pages(raw, chunk, everything=local or suspicious)
         for page in pages:
             if page.unpacked > most:

@@ -87,7 +87,9 @@ def tables(file: Opened, span: Span, columns: list[str] | None, *, max_document_
     for group in range(span.start, span.stop):
         try:
             with faults(span.path):
-                size = parquet_bounds.together(file.parquet, file.raw, group, max_document_bytes, local=file.local)
+                size = parquet_bounds.together(
+                    file.parquet, file.raw, group, columns, max_document_bytes, local=file.local
+                )
         except parquet_bounds.TooLarge as error:
             raise streams.UnreadableFile(span.path, f"row group {group}: {error}") from None
         # An empty list of columns would give batches without a length.

@@ -32,7 +32,7 @@ def one_list(values: pa.Array) -> pa.Array:
 
 def rows_together(path) -> int:
     with parquet_files.opened(str(path)) as file:
-        return parquet_bounds.together(file.parquet, file.raw, 0, 10_000_000, local=True)
+        return parquet_bounds.together(file.parquet, file.raw, 0, None, 10_000_000, local=True)
 
 
 REFUSED = {
@@ -116,7 +116,7 @@ def test_a_footer_that_contradicts_itself_is_a_damaged_file(tmp_path):
         path.write_bytes(flipped)
         try:
             with parquet_files.opened(str(path)) as file, parquet_files.faults(str(path)):
-                parquet_bounds.together(file.parquet, file.raw, 0, 10_000_000, local=True)
+                parquet_bounds.together(file.parquet, file.raw, 0, None, 10_000_000, local=True)
         except (UnreadableFile, parquet_bounds.TooLarge) as error:
             said.add(type(error))
         except IndexError:  # of row groups: none
