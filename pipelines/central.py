@@ -22,7 +22,10 @@ def cluster_of(run: Finished, name: str, at: Address) -> dict[str, Any] | None:
     options = run.options(name)
     if not isinstance(options, Clustered) or options.names_neighbours:
         return None
-    clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
+    # Caps and balances of sources have none.
+    if not (folders := run.clusterings(name)):
+        return None
+    clusters = run.artifact(f"{folders[-1]}/clusters")
     place = np.searchsorted(run.artifact("documents").read(at[0], ["row"])["row"].to_numpy(), at[1])
     row = clusters.read(at[0]).slice(int(place), 1).to_pylist()[0]
     (central,) = central_documents(run, clusters, [[row["cluster"]]]) if row["cluster"] is not None else ([],)
