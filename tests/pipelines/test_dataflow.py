@@ -204,10 +204,11 @@ def test_side_inputs_are_single_values(jobs):
             if one.spec.urn == common_urns.primitives.PAR_DO.urn:
                 payload = beam_runner_api_pb2.ParDoPayload.FromString(one.spec.payload)
                 found |= {one.unique_name for _ in payload.side_inputs}
-    # The boundary of a cut, the one sum of all clusters' statistics, and for ranges of a million documents where they
-    # begin and what the groups that cross them weigh.
+    # The boundary of a cut, the one sum of all clusters' statistics, their most central documents, and for ranges of a
+    # million documents where they begin and what the groups that cross them weigh.
+    clusters = {"AssignClusters/AddStatistics/InjectDefault", "AssignClusters/Central/Gather/InjectDefault"}
     ranges = {"RankWithinGroups/SendKeys", "RankWithinGroups/WriteRanks"}
-    assert found == {"Cut/Keep", "AssignClusters/AddStatistics/InjectDefault"} | ranges
+    assert found == {"Cut/Keep"} | clusters | ranges
 
 
 def test_no_text_and_no_vector_crosses_a_shuffle(tmp_path, monkeypatch):
