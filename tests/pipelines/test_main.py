@@ -93,6 +93,7 @@ def test_a_refusal_inside_a_job_is_told_in_one_line_and_with_its_traceback_where
         for more in ([], ["--verbose"])
     )
     told = "sluice: stage documents: 1 of 5 records were rejected, more than --max-reject-share 0.1 allows: 1 x no text"
+    told += " (the first of 'no text' in shard-2.jsonl, byte 0)"
     for ended in (plain, verbose):
         assert (ended.returncode, ended.stderr.splitlines()[-1]) == (1, told)
     assert "Traceback" not in plain.stderr and "apache_beam" not in plain.stderr

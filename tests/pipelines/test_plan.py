@@ -391,7 +391,8 @@ def test_a_corpus_without_documents_is_refused(tmp_path, capsys):
     (tmp_path / "in.jsonl").write_text("nothing\n" * 100)
     assert main(["plan", "--input", str(tmp_path), "--recipe", "random"]) == 2
     assert "none can be used (most often: not JSON, 100 times)" in capsys.readouterr().err
-    (tmp_path / "in.jsonl").rename(tmp_path / "in.jsonl.gz")
+    (tmp_path / "in.jsonl").unlink()
+    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(b"nothing")[:10] + b"\xff" * 100)
     asked = ["plan", "--input", str(tmp_path), "--recipe", "random", "--unreadable", "reject"]
     assert main(asked) == 2
     assert "no document that can be used (1 x unreadable: corrupt gzip data" in capsys.readouterr().err
