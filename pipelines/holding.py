@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import random
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from typing import Any
 
 from sluice.pipelines.launches import FOLDER
 from sluice.pipelines.recipe import Recipe
+from sluice.pipelines.repeating import repeating
 from sluice.transforms import committing, processes, storage
 
 PREFIX = "working-"
@@ -125,20 +125,14 @@ def _take(run: str, url: str, record: dict[str, Any]) -> bool:
 
 @contextlib.contextmanager
 def _renewed(url: str, record: dict[str, Any]) -> Iterator[None]:
-    stop = threading.Event()
-
     def renew() -> None:
-        while not stop.wait(RENEWED):
-            with contextlib.suppress(OSError):
-                committing.replace_bytes(url, json.dumps(record, indent=1).encode())
+        with contextlib.suppress(OSError):
+            committing.replace_bytes(url, json.dumps(record, indent=1).encode())
 
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
     try:
-        yield
+        with repeating(renew, RENEWED):
+            yield
     finally:
-        stop.set()
-        thread.join()
         _remove(url)
 
 

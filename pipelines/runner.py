@@ -4,7 +4,6 @@ import contextlib
 import logging
 import re
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from google.api_core.exceptions import RetryError
 
 from sluice.pipelines.holding import holding
 from sluice.pipelines.launches import Launch, launched
+from sluice.pipelines.repeating import repeating
 from sluice.pipelines.resources import check_resources, request_resources
 from sluice.pipelines.stage_names import stage_names
 from sluice.pipelines.stages import Run
@@ -193,25 +193,19 @@ def _progress_line(stage: Stage, total: int | None) -> Iterator[None]:
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    stop = threading.Event()
+    # Listing a bucket is paid for.
+    seconds = 0.5 if filesystems.is_local(stage.artifacts[-1].url) else 10
     with Progress(*columns, console=Console(stderr=True), transient=True) as line:
         task = line.add_task(stage.name, total=total, speed="")
         started = time.monotonic()
 
         def draw() -> None:
-            # Listing a bucket is paid for.
-            while not stop.wait(0.5 if filesystems.is_local(stage.artifacts[-1].url) else 10):
-                done = progress.done(stage.name) or _finished_rows(stage, total)
-                rate = done / max(time.monotonic() - started, 1e-9)
-                line.update(task, completed=min(done, total or done), speed=f"{rate:,.0f} documents/s")
+            done = progress.done(stage.name) or _finished_rows(stage, total)
+            rate = done / max(time.monotonic() - started, 1e-9)
+            line.update(task, completed=min(done, total or done), speed=f"{rate:,.0f} documents/s")
 
-        thread = threading.Thread(target=draw, daemon=True)
-        thread.start()
-        try:
+        with repeating(draw, seconds):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def _finished_rows(stage: Stage, total: int | None) -> int:
