@@ -245,7 +245,8 @@ def commit(
         "digest": digest_of([artifact.key, [(p["unit"], p["rows"], p["bytes"], p["crc32c"]) for p in listed]]),
         "config": config,
         "rows": sum(part["rows"] for part in listed),
-        "totals": merged,
+        # By name: the branches of a stage hand over their totals in no certain order.
+        "totals": dict(sorted(merged.items())),
         "parts": listed,
         "files": _beside(there, artifact.key, {part["name"] for part in listed}),
     }
