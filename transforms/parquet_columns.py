@@ -100,7 +100,9 @@ def _column(table: pa.Table, name: str, *, decode: bool = True) -> pa.Array:
     """A column without what only says how it is stored; dictionaries stay if not to be decoded."""
     found = place(table.schema, name)
     assert found is not None, name
-    column: Any = table.column(found[0]).combine_chunks()
+    chunks: Any = table.column(found[0])
+    # combine_chunks copies a single chunk too.
+    column = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
     for part in found[1:]:

@@ -130,7 +130,7 @@ def _matrix(vectors: list[Any] | np.ndarray, valid: np.ndarray, dimension: Dimen
 
 def _check_texts(texts: list[Any], faults: dict[int, str]) -> None:
     for at, text in enumerate(texts):
-        if type(text) is str and (text[:1].isalnum() or _is_visible(text)):
+        if type(text) is str and (" " < text[:1] < "\x7f" or text[:1].isalnum() or _is_visible(text)):
             continue
         if text is None:
             faults.setdefault(at, NO_TEXT)
