@@ -51,7 +51,7 @@ setup(
     python_requires=">=3.11",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"sluice.pipelines": ["recipes/*.yaml", "*.json", "*.yaml"]},
+    package_data={"sluice.pipelines.plan": ["*.json", "*.yaml"]},
     install_requires=REQUIRES,
     extras_require={
         "test": [

@@ -34,7 +34,7 @@ def make(path: str, **corpus: Any) -> None:
 
 def points_of(path: str) -> tuple[np.ndarray, np.ndarray]:
     """float32 [n, d] whole numbers at scale COARSE, in a random order: those to train on, and the others."""
-    from sluice.models.vectors import coarse, quantise
+    from sluice.models.arrays.vectors import coarse, quantise
 
     points = coarse(quantise(corpora.load(path)))
     points = points[np.random.default_rng(0).permutation(len(points))]
@@ -45,8 +45,8 @@ def cluster(path: str, way: str, k: int, found: str) -> dict[str, float]:
     """Train; the centroids go to the file `found` (.npy)."""
     import reference
 
-    from sluice.models import kmeans, two_level
-    from sluice.models.vectors import COARSE, normalise_centroids
+    from sluice.models.arrays.vectors import COARSE, normalise_centroids
+    from sluice.models.clustering import kmeans, two_level
 
     points, _ = points_of(path)
     clock = time.monotonic()
@@ -64,7 +64,7 @@ def cluster(path: str, way: str, k: int, found: str) -> dict[str, float]:
 
 def plan(sample: int, k: int) -> Any:
     """Levels as Sluice would plan them for a worker that holds an eighth of what one level takes."""
-    from sluice.models.two_level import Levels
+    from sluice.models.clustering.two_level import Levels
 
     first = max(round(math.sqrt(k)), 16)
     each = -(-sample // k)
@@ -73,9 +73,9 @@ def plan(sample: int, k: int) -> Any:
 
 def judge(path: str, found: str) -> dict[str, float]:
     """Objectives and imbalance of the centroids in a file, over trained and other vectors, and after refinement."""
-    from sluice.models.lloyd import lloyd
-    from sluice.models.products import nearest
-    from sluice.models.vectors import COARSE
+    from sluice.models.arrays.products import nearest
+    from sluice.models.arrays.vectors import COARSE
+    from sluice.models.clustering.lloyd import lloyd
 
     trained, others = points_of(path)
     centroids = np.load(found)

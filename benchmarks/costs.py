@@ -8,13 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sluice.models import growth
-from sluice.models.growth import clusters_for, record_bytes
-from sluice.pipelines.plan_rates import CONSTANTS
+from sluice.models.forecast import growth
+from sluice.models.forecast.growth import clusters_for, record_bytes
+from sluice.pipelines.plan.rates import CONSTANTS
 
 __all__ = ["CONSTANTS", "clusters_for", "record_bytes"]
 
-# As pipelines/recipe.py has them; MOST_SAMPLED is what one trainer was measured with.
+# As pipelines/recipe/recipe.py has them; MOST_SAMPLED is what one trainer was measured with.
 SAMPLE_PER_CLUSTER, MOST_SAMPLED = 256, 1_000_000
 BIN_BYTES, UNIT_BYTES, RUN_BYTES = 256 << 20, 128 << 20, 64 << 20
 

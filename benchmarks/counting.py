@@ -53,7 +53,9 @@ def counted() -> Iterator[Counts]:
     """Counts until the block ends; one at a time, and only for jobs on the FnApiRunner in this process."""
     from apache_beam.runners.portability.fn_api_runner import execution
 
-    from sluice.models import kmeans, products, semdedup
+    from sluice.models.arrays import products
+    from sluice.models.clustering import kmeans
+    from sluice.models.methods import semdedup
 
     # Everything that calls the products must be imported before they are replaced.
     importlib.import_module("sluice.pipelines.curate")

@@ -51,7 +51,7 @@ def reference_d4(path: str, clusters: int, seed: int, kept: str) -> dict[str, An
 def sluice_d4(path: str, clusters: int, run: str, kept: str) -> dict[str, Any]:
     """Curate with Sluice; the kept rows go to the file `kept` (.npz)."""
     from sluice.pipelines.curate import run_recipe
-    from sluice.pipelines.options import build_recipe
+    from sluice.pipelines.recipe.options import build_recipe
 
     options = {"text": "none", "id": "id", "vector": "embedding", "keep": str(KEEP), "clusters": str(clusters)}
     recipe = build_recipe(inputs=(path,), recipe="d4", **options)
@@ -84,7 +84,7 @@ def read_fates(run: str) -> np.ndarray:
 
 def objective(run: str, step: str) -> float:
     """Mean cosine to the own centroid of all documents that a step clustered."""
-    from sluice.models.vectors import COARSE
+    from sluice.models.arrays.vectors import COARSE
 
     folder = Path(run) / "steps" / step / "clusters"
     key = json.loads((folder / "manifest.json").read_text())["key"][:10]

@@ -20,7 +20,7 @@ What was tried for MiniLM-L6 in float32 on 2 cores of an AMD EPYC with AVX2, whe
 - two calls in flight, each filling the gaps the other leaves between its products: 67 -> 76 GFLOP/s of wall-clock
   time on a busy machine, no core-seconds lost
 - joined query, key and value: one product at 153 instead of three at 136 GFLOP/s
-- jax.nn.dot_product_attention in place of models/layers.py's attend: equal to 3e-7, 0 to 9 % more core time
+- jax.nn.dot_product_attention in place of models/layers/blocks.py's attend: equal to 3e-7, 0 to 9 % more core time
 - one-pass variance, transposed keys, heads kept inside (slower): no gain, left out
 - malloc settings (mallopt): page faults are already nil at 512 tokens a call; only 4096 and more gain
 
@@ -133,9 +133,9 @@ def serve_as_peer(folder: str, model: str, dtype: str, *, device: str, batch: in
 
 def config_of(model: str, dtype: str, cache: str | None) -> Any:
     """An EmbedderConfig with the pooling and convention that sentence-transformers takes for the same directory."""
-    from sluice.models.chain import read_chain
-    from sluice.models.embedder import EmbedderConfig
-    from sluice.models.model_files import local_directory
+    from sluice.models.checkpoints.files import local_directory
+    from sluice.models.embedders.chain import read_chain
+    from sluice.models.embedders.network import EmbedderConfig
 
     config = EmbedderConfig(model, MAX_TOKENS, dtype=dtype, cache=cache)
     alone = not read_chain(local_directory(model)).steps
@@ -146,7 +146,7 @@ class Side:
     """One dtype: our embedder, the peer's where there is one, and what each round of theirs took."""
 
     def __init__(self, config: Any, texts: list[str], peer: Callable[[str], Peer] | None) -> None:
-        from sluice.models.embedder import load
+        from sluice.models.embedders.network import load
 
         self.dtype, self.texts = config.dtype, texts
         start = time.perf_counter()
@@ -210,8 +210,8 @@ def main() -> None:
     import jax
     import measure
 
-    from sluice.models.default_model import default_model_dir
-    from sluice.models.embedder import load
+    from sluice.models.checkpoints.default import default_model_dir
+    from sluice.models.embedders.network import load
 
     if flags.device:
         jax.config.update("jax_platforms", flags.device)

@@ -85,8 +85,8 @@ def model_work(model: str, lengths: np.ndarray) -> float:
     together; causal and sliding attention count as whole, as they are computed. What follows pooling is left out.
     """
     from sluice.models import checkpoints, families
-    from sluice.models.chain import read_chain
-    from sluice.models.model_files import local_directory
+    from sluice.models.checkpoints.files import local_directory
+    from sluice.models.embedders.chain import read_chain
 
     directory = read_chain(local_directory(model)).network
     config = checkpoints.read_config(directory)

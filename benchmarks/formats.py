@@ -28,7 +28,7 @@ def make(folder: str, kind: str, megabytes: float) -> float:
 def curate_half(folder: str, run: str, kind: str) -> dict[str, float]:
     """Keep a random half of a corpus; returns seconds by stage, and of the whole call as `total`."""
     from sluice.pipelines.curate import run_recipe
-    from sluice.pipelines.options import build_recipe
+    from sluice.pipelines.recipe.options import build_recipe
 
     # Archives have no id field: a record's place is its identity.
     identity = None if kind in ("WET", "WARC") else "id"

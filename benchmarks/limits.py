@@ -2,7 +2,7 @@
 
     python benchmarks/limits.py                          # 1,000 to 1,000,000 units, 100,000 files; three minutes
     python benchmarks/limits.py --quick                  # 1,000 and 10,000 units, 10,000 files
-    python benchmarks/limits.py --constants              # and keep what was found in pipelines/plan_constants.json
+    python benchmarks/limits.py --constants              # and keep what was found in pipelines/plan/constants.json
 
 A manifest lists every part with its statistics, and each process that reads an artifact holds it.
 """
@@ -31,7 +31,7 @@ STATS = {
 
 def write_manifest(folder: str, units: int) -> dict[str, float]:
     """Commit an artifact of so many parts, which are described but not there."""
-    from sluice.transforms import artifacts
+    from sluice.transforms.stages import artifacts
 
     artifact = artifacts.Artifact(folder, "0" * 32)
     parts = [
@@ -45,7 +45,7 @@ def write_manifest(folder: str, units: int) -> dict[str, float]:
 
 def read_manifest(folder: str) -> dict[str, float]:
     """Read it as a worker does, and find one part."""
-    from sluice.transforms.artifacts import Artifact
+    from sluice.transforms.stages.artifacts import Artifact
 
     before, started = measure.peak_memory(), time.monotonic()
     Artifact(folder, "0" * 32).part(0)
@@ -54,8 +54,8 @@ def read_manifest(folder: str) -> dict[str, float]:
 
 def list_units(units: int) -> dict[str, float]:
     """The inventory's table of so many units of two ranges each, and back, as every bin's worker does it."""
-    from sluice.transforms.inventory import table_to_units, units_to_table
-    from sluice.transforms.records import Span, Unit
+    from sluice.transforms.corpus.inventory import table_to_units, units_to_table
+    from sluice.transforms.records.records import Span, Unit
 
     name = "gs://bucket/corpus/dump=2024-10/part-{:06d}.jsonl.zst"
     made = [
@@ -70,7 +70,7 @@ def list_units(units: int) -> dict[str, float]:
 
 def list_files(folder: str, files: int) -> dict[str, float]:
     """Plan the units of so many small files on this machine's disk."""
-    from sluice.transforms.inventory import plan_units
+    from sluice.transforms.corpus.inventory import plan_units
 
     for number in range(files):
         place = Path(folder) / f"{number // 1000:04d}" / f"{number:07d}.jsonl"
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--units", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--files", type=int, default=100_000)
-    parser.add_argument("--constants", action="store_true", help="keep what was found in pipelines/plan_constants.json")
+    parser.add_argument("--constants", action="store_true", help="keep what was found in pipelines/plan/constants.json")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:

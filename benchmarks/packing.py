@@ -6,7 +6,7 @@
 
 Padding is the share of the computed positions that hold no token, of batches as embedding makes them from a window of
 so many texts. Packing puts the longest text left into the row that it fills best (best-fit decreasing); the families
-compute such rows (models/layers.py, Layout.of_segments), whose attention is over whole rows. Both ways run
+compute such rows (models/layers/blocks.py, Layout.of_segments), whose attention is over whole rows. Both ways run
 alternately over the same documents, after a round that compiles; the best of `--rounds` counts.
 """
 
@@ -20,8 +20,8 @@ import measure
 import numpy as np
 from embed import MAX_TOKENS, documents
 
-from sluice.models.batches import bucket_lengths, plan_batches
-from sluice.models.default_model import default_model_dir
+from sluice.models.checkpoints.default import default_model_dir
+from sluice.models.embedders.batches import bucket_lengths, plan_batches
 
 
 def pack(lengths: np.ndarray, width: int) -> list[list[int]]:
@@ -69,7 +69,7 @@ class Packed:
         import jax.numpy as jnp
 
         from sluice.models import checkpoints, families
-        from sluice.models.layers import Layout
+        from sluice.models.layers.blocks import Layout
 
         config = checkpoints.read_config(directory)
         module = families.family(config["model_type"], directory)
@@ -90,8 +90,8 @@ class Packed:
 
     def embed(self, ids: list[np.ndarray]) -> np.ndarray:
         """float32 [texts, D]."""
-        from sluice.models import device
-        from sluice.models.parallel import cores
+        from sluice.models.arrays import device
+        from sluice.models.arrays.parallel import cores
 
         lengths = np.array([len(one) for one in ids])
         packed = pack(lengths, MAX_TOKENS)
@@ -126,8 +126,9 @@ class Packed:
 
 
 def timed(texts: list[str], model: str, dtype: str, rounds: int) -> list[tuple[str, ...]]:
-    from sluice.models import device, program
-    from sluice.models.embedder import Embedder, EmbedderConfig, load
+    from sluice.models.arrays import device
+    from sluice.models.embedders import program
+    from sluice.models.embedders.network import Embedder, EmbedderConfig, load
 
     embedder = load(EmbedderConfig(model, MAX_TOKENS, dtype=dtype))
     assert isinstance(embedder, Embedder)
@@ -164,8 +165,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = options.device
-    from sluice.models import program
-    from sluice.models.descriptions import load_tokenizer
+    from sluice.models.embedders import program
+    from sluice.models.embedders.describe import load_tokenizer
 
     texts = documents(options.documents)
     lengths = np.minimum(load_tokenizer(options.model).count(texts) + 2, MAX_TOKENS)

@@ -49,15 +49,15 @@ def make_vectors(path: str, documents: int, dimension: int, *, template: bool) -
 
 
 def make_texts(path: str, documents: int) -> None:
-    from sluice.pipelines.sample_corpus import write_sample_corpus
+    from sluice.pipelines.commands.sample_corpus import write_sample_corpus
 
     write_sample_corpus(path, limit=documents)
 
 
 def forecast(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, sample: int | None) -> dict[str, Any]:
     """The plan, and the seconds it took."""
-    from sluice.pipelines.plan import plan
-    from sluice.pipelines.plan_prices import read_prices
+    from sluice.pipelines.plan.plan import plan
+    from sluice.pipelines.plan.prices import read_prices
 
     started = time.monotonic()
     found = plan(recipe_of(inputs, steps), prices=read_prices(), sample=sample)
@@ -66,8 +66,8 @@ def forecast(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, sample:
 
 def recipe_of(inputs: dict[str, Any], steps: list[dict[str, Any]] | None) -> Any:
     """D4 at half, or the steps given."""
-    from sluice.pipelines.presets import steps_of
-    from sluice.pipelines.recipe import Recipe
+    from sluice.pipelines.recipe.presets import steps_of
+    from sluice.pipelines.recipe.recipe import Recipe
 
     if steps is None:
         steps = steps_of("d4", target={"ratio": KEEP}, text=inputs.get("text", "text") is not None)
@@ -194,7 +194,7 @@ def make_both(path: str, items: str, documents: int, dimension: int) -> float:
 
 def measure_steps(folder: Path, documents: int, dimension: int) -> dict[str, Any]:
     """Core-seconds and bytes of every stage of every step, each in a recipe of its own."""
-    from sluice.pipelines.plan_rates import SAMPLED
+    from sluice.pipelines.plan.rates import SAMPLED
     from sluice.pipelines.steps import find_steps
 
     corpus, items = folder / "corpus", str(folder / "items.jsonl")
@@ -240,8 +240,8 @@ def measure_steps(folder: Path, documents: int, dimension: int) -> dict[str, Any
 
 def keep_constants(folder: Path, documents: int, dimension: int) -> None:
     """Measure, and write into what the package ships."""
-    from sluice.pipelines.plan_machine import measure_speed
-    from sluice.pipelines.plan_rates import CONSTANTS
+    from sluice.pipelines.plan.machine import measure_speed
+    from sluice.pipelines.plan.rates import CONSTANTS
 
     loop = measure_speed().loop_seconds
     steps = measure_steps(folder, documents, dimension)

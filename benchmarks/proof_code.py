@@ -21,8 +21,8 @@ FILES = 1500
 
 def files_of(shared: Path, count: int) -> dict[str, str]:
     """id -> text of Python files that parse, no two equal, heads of comments left out, chosen by a hash of their id."""
-    from sluice.models import corruptions
-    from sluice.pipelines.scip_experiment import parse
+    from sluice.models.reporting import corruptions
+    from sluice.pipelines.commands.scip_experiment import parse
 
     table = pq.read_table(shared / "code.parquet", columns=["id", "text", "language"]).to_pylist()
     python = [one for one in table if one["language"] == "python"]
@@ -41,7 +41,7 @@ def files_of(shared: Path, count: int) -> dict[str, str]:
 
 def corrupt(files: dict[str, str], share: float) -> dict[str, tuple[str, str]]:
     """id -> (kind, corrupted text): a fifth of the files, kinds in turn, and harmless edits besides, as a control."""
-    from sluice.models import corruptions
+    from sluice.models.reporting import corruptions
 
     kinds = list(corruptions.KINDS)
     found: dict[str, tuple[str, str]] = {}
@@ -69,7 +69,7 @@ def code(shared: Path, work: Path, vectors: Vectors, *, share: float, quick: boo
 
 
 def _mixture(files: dict[str, str], name: str, share: float, work: Path, vectors: Vectors, quick: bool) -> str:
-    from sluice.models.corruptions import KINDS
+    from sluice.models.reporting.corruptions import KINDS
 
     changed = corrupt(files, share)
     harmful = {one: kind for one, (kind, _) in changed.items() if KINDS[kind][0] != "control"}

@@ -33,9 +33,9 @@ class Vectors:
 
     @functools.cached_property
     def _embedder(self) -> Any:
-        from sluice.models.default_model import default_model_dir
-        from sluice.models.descriptions import default_cache
-        from sluice.models.embedder import EmbedderConfig, load
+        from sluice.models.checkpoints.default import default_model_dir
+        from sluice.models.embedders.describe import default_cache
+        from sluice.models.embedders.network import EmbedderConfig, load
 
         return load(EmbedderConfig(default_model_dir(), cache=default_cache()))
 
@@ -149,7 +149,7 @@ class Corpus:
         import pyarrow.parquet as pq
 
         from sluice.pipelines.curate import run_recipe
-        from sluice.pipelines.recipe import Recipe
+        from sluice.pipelines.recipe.recipe import Recipe
 
         inputs = {"paths": [str(self.file)], "id": "id", "tokens": "column:tokens"}
         inputs |= {"vector": "embedding"} if self.embedded else {}

@@ -44,7 +44,7 @@ def selection(shared: Path, work: Path, vectors: Vectors, *, share: float, quick
 
 
 def recipes(ratio: str, *, quick: bool) -> dict[str, Steps]:
-    from sluice.pipelines.presets import steps_of
+    from sluice.pipelines.recipe.presets import steps_of
 
     names = ("semdedup",) if quick else ("d4", "semdedup", "prototypes", "density")
     return {name: steps_of(name, target={"ratio": Decimal(ratio)}, text=True) for name in names}

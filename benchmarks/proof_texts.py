@@ -145,7 +145,7 @@ def steps_at(ratio: str, parser: str | None) -> dict[str, Steps]:
 
 @functools.cache
 def _rules() -> tuple[str, ...]:
-    from sluice.models.quality import RULES
+    from sluice.models.methods.quality import RULES
 
     return tuple(RULES)
 

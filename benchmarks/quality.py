@@ -189,7 +189,7 @@ def pairs(shared: Path, limit: int | None, vectors: Vectors) -> str:
     """AUC and best F1 of the cosine on labelled pairs, by source."""
     import pyarrow.parquet as pq
 
-    from sluice.models.vectors import COARSE, coarse, quantise
+    from sluice.models.arrays.vectors import COARSE, coarse, quantise
 
     table = pq.read_table(shared / "pairs.parquet", columns=["a", "b", "label", "source"]).to_pylist()
     table = [one for one in table if one["label"] is not None][:limit]

@@ -49,7 +49,7 @@ def gemm(dimension: int) -> float:
     """Operations a core-second of plain float32 products of this inner dimension, all cores at work; best of five."""
     import numpy as np
 
-    from sluice.models.parallel import cores, parallel
+    from sluice.models.arrays.parallel import cores, parallel
 
     size = 4096
     left, right = (np.random.default_rng(seed).random((size, dimension), np.float32) for seed in (0, 1))
@@ -63,7 +63,7 @@ def gemm(dimension: int) -> float:
 
 def next_stage(path: str, run: str, clusters: int) -> dict[str, Any] | None:
     """measure_next of D4 over given vectors."""
-    from sluice.pipelines.options import build_recipe
+    from sluice.pipelines.recipe.options import build_recipe
 
     options = {"text": "none", "id": "id", "vector": "embedding", "source": "source"}
     return measure_next(build_recipe(inputs=(path,), recipe="d4", keep=KEEP, clusters=str(clusters), **options), run)
@@ -73,11 +73,11 @@ def measure_next(recipe: Any, run: str) -> dict[str, Any] | None:
     """Run the first stage that is not finished, the report after the last one; None when everything is there."""
     import counting
 
-    from sluice.models import products
+    from sluice.models.arrays import products
     from sluice.pipelines.curate import prepare
-    from sluice.pipelines.report import make_report
-    from sluice.pipelines.runner import run_stage
-    from sluice.transforms import memory
+    from sluice.pipelines.report.report import make_report
+    from sluice.pipelines.run.runner import run_stage
+    from sluice.transforms.stages import memory
 
     # Loading libraries is no part of any stage.
     products.default_engine()
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(RESULTS), help="JSON lines, appended to")
     parser.add_argument("--folder", type=Path, help="where to work, and to go on with what is there")
     parser.add_argument(
-        "--constants", action="store_true", help="keep what was measured in pipelines/plan_constants.json"
+        "--constants", action="store_true", help="keep what was measured in pipelines/plan/constants.json"
     )
     parser.add_argument("--document", type=Path, help="write the tables into this page, between its markers")
     parser.add_argument("--quick", action="store_true", help="20,000 and 80,000 documents of 64 dimensions")

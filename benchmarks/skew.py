@@ -37,10 +37,10 @@ def curate(path: str, run: str, clusters: int, bin_bytes: int, found: str) -> di
     import counting
 
     from sluice.pipelines.curate import run_recipe
-    from sluice.pipelines.finished import Finished
-    from sluice.pipelines.recipe import Recipe
-    from sluice.transforms.centroids import load_array
-    from sluice.transforms.clusters import record_dtype
+    from sluice.pipelines.recipe.recipe import Recipe
+    from sluice.pipelines.run.finished import Finished
+    from sluice.transforms.clusters.assign import record_dtype
+    from sluice.transforms.clusters.centroids import load_array
 
     step = {"step": "semdedup", "clusters": clusters, "bin_bytes": bin_bytes, "cut": {"threshold": THRESHOLD}}
     source = {"paths": [path], "text": None, "id": "id", "vector": "embedding", "unit_bytes": 4 << 20}
@@ -70,11 +70,11 @@ def define(run: str, found: str) -> None:
     For each document the largest product with one before it in its cluster: by similarity to the centroid, then by the
     hash of its id. Equal vectors count once, the first of them; the others score 1.
     """
-    from sluice.models.hashing import seeded
-    from sluice.models.vectors import COARSE, coarse
-    from sluice.pipelines.finished import Finished
-    from sluice.transforms.scores import NEVER
-    from sluice.transforms.survivors import fixed_bytes
+    from sluice.models.arrays.hashing import seeded
+    from sluice.models.arrays.vectors import COARSE, coarse
+    from sluice.pipelines.run.finished import Finished
+    from sluice.transforms.scores.base import NEVER
+    from sluice.transforms.stages.columns import fixed_bytes
 
     opened = Finished(run)
     folder = f"steps/{STEP}"
@@ -127,7 +127,7 @@ def agreement(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
 
 def compare(ours: np.ndarray, defined: np.ndarray, tie: np.ndarray) -> dict[str, Any]:
     """Scores of Sluice and of the definition, int64 [n] each, in the same order."""
-    from sluice.models.vectors import COARSE
+    from sluice.models.arrays.vectors import COARSE
 
     limit = int(float(THRESHOLD) * COARSE**2)
     found: dict[str, Any] = {"differ": float((ours != defined).mean())}

@@ -40,7 +40,7 @@ SHORTEST = 60  # characters of a paragraph
 
 def sample(limit: int | None = None) -> list[str]:
     """Texts of the sample corpus, made where it is not there."""
-    from sluice.pipelines.sample_corpus import write_sample_corpus
+    from sluice.pipelines.commands.sample_corpus import write_sample_corpus
 
     with tempfile.TemporaryDirectory() as folder:
         found = ROOT / "sample"
@@ -109,7 +109,7 @@ def speed(table: str, documents: int, vectors: str) -> dict[str, Any]:
     Also writes the vectors of the first PEER texts to the file `vectors`.
     """
     one_core()
-    from sluice.models.embedder import EmbedderConfig, load
+    from sluice.models.embedders.network import EmbedderConfig, load
 
     texts = of_words(2 * documents, WORDS)
     new = texts[len(texts) // 2 :]
@@ -176,7 +176,7 @@ def print_speed(table: str, documents: int, *, rounds: int, peer_python: str | N
 
 def overlap(table: str, teacher: str, documents: int, *, neighbours: int = 10) -> float:
     """Of the nearest neighbours that the teacher finds, the share that the table finds too."""
-    from sluice.models.embedder import EmbedderConfig, load
+    from sluice.models.embedders.network import EmbedderConfig, load
 
     texts = list(dict.fromkeys(sample(documents)))
     nearest = []
@@ -199,9 +199,9 @@ def curate(table: str, corpus: str, run: str) -> list[list[Any]]:
         times.append([name, clock - before[0], cores - before[1]])
 
     from sluice.pipelines.curate import prepare
-    from sluice.pipelines.options import build_recipe
-    from sluice.pipelines.report import make_report
-    from sluice.pipelines.runner import run_stage
+    from sluice.pipelines.recipe.options import build_recipe
+    from sluice.pipelines.report.report import make_report
+    from sluice.pipelines.run.runner import run_stage
 
     note("imports")
     made, _ = prepare(build_recipe(inputs=(corpus,), recipe="d4", model=table, keep="0.5"), run)
@@ -253,8 +253,8 @@ def main() -> None:
         serve_as_peer(flags.table, flags.as_peer)
         return
 
-    from sluice.models.default_model import default_model_dir
-    from sluice.pipelines.distill import distil
+    from sluice.models.checkpoints.default import default_model_dir
+    from sluice.pipelines.commands.distill import distil
 
     teacher = flags.teacher or default_model_dir()
     print(f"{measure.machine()}, {len(os.sched_getaffinity(0))} of them usable")

@@ -83,7 +83,7 @@ def step_of(text: str, documents: int, places: dict[str, str]) -> dict[str, Any]
 def curate(inputs: dict[str, Any], step: dict[str, Any], run: str, beam_args: list[str]) -> dict[str, Any]:
     """Run a recipe of one step: seconds by stage, of the report, and documents before and after."""
     from sluice.pipelines.curate import run_recipe
-    from sluice.pipelines.recipe import Recipe
+    from sluice.pipelines.recipe.recipe import Recipe
 
     started = time.monotonic()
     report, timings = run_recipe(Recipe.model_validate({"input": inputs, "steps": [step]}), run, beam_args)

@@ -1,5 +1,5 @@
 """Mathematics and models. Whatever is imported from here finds JAX's and TensorFlow's settings made."""
 
-from sluice.models.device import set_environment
+from sluice.models.arrays.device import set_environment
 
 set_environment()

@@ -13,20 +13,21 @@ from typing import Any
 
 import yaml
 
-from sluice.models import descriptions
-from sluice.pipelines import plain_yaml
-from sluice.pipelines.changes import find_changes
-from sluice.pipelines.finished import RECIPE, read_recipe
-from sluice.pipelines.first_look import look
-from sluice.pipelines.holding import holding
-from sluice.pipelines.options import Paths, build_recipe
-from sluice.pipelines.recipe import Recipe
-from sluice.pipelines.report import REPORT, make_report
-from sluice.pipelines.runner import Timing, run_stages
-from sluice.pipelines.stages import Run
-from sluice.transforms import committing, filesystems, storage
-from sluice.transforms.artifacts import find_manifest
-from sluice.transforms.filesystems import WriteFailed
+from sluice.models.embedders import describe
+from sluice.pipelines.recipe import plain_yaml
+from sluice.pipelines.recipe.changes import find_changes
+from sluice.pipelines.recipe.options import Paths, build_recipe
+from sluice.pipelines.recipe.recipe import Recipe
+from sluice.pipelines.report.report import REPORT, make_report
+from sluice.pipelines.run.finished import RECIPE, read_recipe
+from sluice.pipelines.run.first_look import look
+from sluice.pipelines.run.holding import holding
+from sluice.pipelines.run.run import Run
+from sluice.pipelines.run.runner import Timing, run_stages
+from sluice.transforms import storage
+from sluice.transforms.stages.artifacts import find_manifest
+from sluice.transforms.storage import committing, filesystems
+from sluice.transforms.storage.filesystems import WriteFailed
 
 
 def curate(
@@ -120,8 +121,8 @@ def check(run: Run) -> None:
     if recipe.input.max_reject_share < 1 and not run.inventory.finished:
         _look(run)
     if recipe.needs_vectors and run.embedder is not None:
-        descriptions.check_model(run.model)
-        descriptions.check_options(run.embedder)
+        describe.check_model(run.model)
+        describe.check_options(run.embedder)
     for step in recipe.steps:
         step.check(run)
     kind, name = recipe.counting

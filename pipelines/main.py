@@ -12,23 +12,23 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from sluice.pipelines import (
+from sluice.pipelines.commands import (
     check,
     clusters,
     compare_embedders,
     distill,
     explain,
-    plan,
     preview,
     recipes,
     sample_corpus,
     scip_experiment,
-    status,
 )
-from sluice.pipelines.exits import exit_code
-from sluice.pipelines.options import OPTIONS, add_options, build_recipe, check_beam_args
-from sluice.pipelines.printing import one_line, show
-from sluice.pipelines.standard_streams import make_usable, to_stderr, to_stdout
+from sluice.pipelines.plan import plan
+from sluice.pipelines.recipe.options import OPTIONS, add_options, build_recipe, check_beam_args
+from sluice.pipelines.status import status
+from sluice.pipelines.terminal.exits import exit_code
+from sluice.pipelines.terminal.printing import one_line, show
+from sluice.pipelines.terminal.standard_streams import make_usable, to_stderr, to_stdout
 
 EXAMPLES = {
     "curate": """\
@@ -129,8 +129,8 @@ def _add_verbose(command: argparse.ArgumentParser) -> None:
 
 def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from sluice.pipelines.curate import checked, run_all, write_recipe
-    from sluice.pipelines.holding import holding
-    from sluice.pipelines.report import summary
+    from sluice.pipelines.report.report import summary
+    from sluice.pipelines.run.holding import holding
 
     given = {option.name: getattr(args, option.name) for option in OPTIONS if option.name != "input"}
     recipe = build_recipe(recipe=args.recipe, inputs=args.input, **given)
@@ -149,8 +149,8 @@ def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 def _stage(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from sluice.pipelines.curate import open_run
-    from sluice.pipelines.report import make_report
-    from sluice.pipelines.runner import run_stages
+    from sluice.pipelines.report.report import make_report
+    from sluice.pipelines.run.runner import run_stages
 
     run = open_run(args.run)
     if args.stage == "report":

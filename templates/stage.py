@@ -1,8 +1,8 @@
-"""What a flex template's launcher and Airflow's Beam operator start; everything is in sluice.pipelines.template."""
+"""What a flex template's launcher and Airflow's Beam operator start; everything is in sluice.pipelines.launch.stage."""
 
 import sys
 
-from sluice.pipelines.template import main
+from sluice.pipelines.launch.stage import main
 
 if __name__ == "__main__":
     sys.exit(main())

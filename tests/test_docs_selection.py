@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sluice.pipelines.recipe import Recipe
+from sluice.pipelines.recipe.recipe import Recipe
 
 PAGE = (Path(__file__).parent.parent / "docs" / "methods-selection.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

@@ -87,7 +87,7 @@ def test_no_pipeline_is_named_like_a_module_of_the_standard_library() -> None:
         ("models", "from sluice.transforms import storage", "models imports sluice.transforms.storage"),
         ("models", "from sluice import pipelines", "models imports sluice.pipelines"),
         ("transforms", "import argparse", "transforms imports argparse"),
-        ("transforms", "import sluice.pipelines.recipe", "transforms imports sluice.pipelines.recipe"),
+        ("transforms", "import sluice.pipelines.recipe.recipe", "transforms imports sluice.pipelines.recipe.recipe"),
         ("pipelines", "from . import recipe", "relative import ..recipe"),
         (
             "pipelines",
@@ -116,7 +116,7 @@ def test_the_rules_notice_a_heavy_library_in_an_init() -> None:
     ("folder", "source"),
     [
         ("transforms", "import apache_beam as beam\nfrom sluice.models import vectors"),
-        ("models", "from sluice.models.vectors import quantise\nimport jax"),
+        ("models", "from sluice.models.arrays.vectors import quantise\nimport jax"),
         ("pipelines", "import argparse\nfrom sluice.transforms import storage\nnp.load(f, allow_pickle=False)"),
     ],
 )

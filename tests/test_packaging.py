@@ -57,7 +57,7 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def modules(root: Path) -> set[str]:
     """Every module and data file of the three folders, as the wheel should name it."""
     found = [path for layer in LAYERS for path in (root / layer).rglob("*.py")]
-    found += (path for kind in ("recipes/*.yaml", "*.yaml", "*.json") for path in (root / "pipelines").glob(kind))
+    found += (path for kind in ("*.yaml", "*.json") for path in (root / "pipelines" / "plan").glob(kind))
     return {f"sluice/{path.relative_to(root).as_posix()}" for path in found}
 
 
@@ -84,7 +84,7 @@ def test_the_installed_wheel_imports_from_its_own_folder(installed: Path, tmp_pa
     program = "import sluice.transforms.storage as s, sluice.models as m; print(s.__file__); print(m.__file__)"
     found = execute("-c", program, cwd=tmp_path, PYTHONPATH=str(installed)).splitlines()
     assert found == [
-        str(installed / "sluice" / "transforms" / "storage.py"),
+        str(installed / "sluice" / "transforms" / "storage" / "__init__.py"),
         str(installed / "sluice" / "models" / "__init__.py"),
     ]
 

@@ -46,7 +46,7 @@ def warm_python(folder: Path) -> Iterator[str]:
 
 def serve(address: str) -> None:
     """Loads Sluice, then forks for each call until it is killed. No thread may be running when it forks."""
-    import sluice.pipelines.template  # noqa: F401
+    import sluice.pipelines.launch.stage  # noqa: F401
 
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address + ".new")

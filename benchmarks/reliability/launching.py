@@ -22,8 +22,8 @@ IMPORTED = (
     "scipy.sparse.csgraph",
     "sluice.pipelines.curate",
     "sluice.pipelines.main",
-    "sluice.pipelines.report",
-    "sluice.pipelines.runner",
+    "sluice.pipelines.report.report",
+    "sluice.pipelines.run.runner",
 )
 
 

@@ -38,7 +38,7 @@ class Tokenizer(Protocol):
 
 def kind(directory: str) -> ModuleType:
     """The module that reads a directory's tokenizer. Raises FileNotFoundError naming the files looked for."""
-    from sluice.models.tokenizers import bert_files, sentencepiece, tokenizer_json, wordpiece, words
+    from sluice.models.tokenizers import bert_files, library, sentencepiece, wordpiece, words
 
     folder = Path(directory)
     if is_table(directory) and words.suits(directory):
@@ -46,13 +46,13 @@ def kind(directory: str) -> ModuleType:
     if (folder / "tokenizer.json").is_file():
         if not bert_files.differences(folder / "tokenizer.json"):
             return wordpiece
-        return tokenizer_json
+        return library
     if any((folder / name).is_file() for name in sentencepiece.MODELS):
         return sentencepiece
     if (folder / "vocab.txt").is_file():
         return wordpiece
     if (folder / "vocab.json").is_file():
-        return tokenizer_json
+        return library
     looked = ", ".join(("tokenizer.json", *sentencepiece.MODELS, "vocab.txt", "vocab.json with merges.txt"))
     raise FileNotFoundError(f"{directory} has no tokenizer: looked for {looked}")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models.arrays.threads import by_batches
 from sluice.models.checkpoints import read_json
 from sluice.models.tokenizers import truncation
-from sluice.models.tokenizers.threads import by_batches
 
 MODELS = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "sentencepiece.model")
 FILES = (*MODELS, "tokenizer_config.json")

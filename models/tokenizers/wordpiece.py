@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models.arrays.threads import by_batches
 from sluice.models.tokenizers.bert_files import (
     SPECIAL,
     Rules,
@@ -24,7 +25,6 @@ from sluice.models.tokenizers.bert_files import (
     read_vocab_txt,
     read_vocabulary,
 )
-from sluice.models.tokenizers.threads import by_batches
 from sluice.models.tokenizers.truncation import first_tokens
 
 FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")

@@ -9,7 +9,7 @@ from typing import Any
 @cache
 def find_steps() -> dict[str, Any]:
     """The steps' classes by name, in alphabetical order of their files."""
-    from sluice.pipelines.step import Step
+    from sluice.pipelines.base.step import Step
 
     found: dict[str, Any] = {}
     for file in pkgutil.iter_modules(__path__):

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sluice.pipelines.grouping import Grouped
-from sluice.pipelines.step import Cut, only_targets
-from sluice.pipelines.work import Stage, Work
+from sluice.pipelines.base.grouped import Grouped
+from sluice.pipelines.base.step import Cut, only_targets
+from sluice.pipelines.base.work import Stage, Work
 
 
 class Cap(Grouped):

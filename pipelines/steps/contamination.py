@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sluice.models.vectors import COARSE
-from sluice.pipelines.items import check_dimension, check_items, details_of_items, item_of, too_short_lines
-from sluice.pipelines.places import absolute_paths
-from sluice.pipelines.step import Cut, Step
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.contamination import ContaminationScores, FindItems, WriteMatches
-from sluice.transforms.findings import Search
-from sluice.transforms.items import Items, ReadItems
-from sluice.transforms.semdedup import scale_for
+from sluice.models.arrays.vectors import COARSE
+from sluice.pipelines.base.items import check_dimension, check_items, details_of_items, item_of, too_short_lines
+from sluice.pipelines.base.places import absolute_paths
+from sluice.pipelines.base.step import Cut, Step
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.contamination import ContaminationScores, FindItems, WriteMatches
+from sluice.transforms.scores.findings import Search
+from sluice.transforms.scores.items import Items, ReadItems
+from sluice.transforms.scores.semdedup import scale_for
 
 if TYPE_CHECKING:
-    from sluice.pipelines.finished import Finished
-    from sluice.pipelines.stages import Run
-    from sluice.transforms.views import AuditedStep
+    from sluice.pipelines.run.finished import Finished
+    from sluice.pipelines.run.run import Run
+    from sluice.transforms.audit.views import AuditedStep
 
 
 class Contamination(Step):

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sluice.models import density
-from sluice.models.vectors import COARSE
-from sluice.pipelines.clustering import Clustered
-from sluice.pipelines.step import Cut, only_ratio
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.cluster_plans import DensityPlan, load_quotas
-from sluice.transforms.grouped_cut import ClusterMembers, ScoreByGroups, WriteDensityScores
-from sluice.transforms.order import Order
-from sluice.transforms.views import AuditedStep
+from sluice.models.arrays.vectors import COARSE
+from sluice.models.methods import density
+from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.step import Cut, only_ratio
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.audit.views import AuditedStep
+from sluice.transforms.scores.cluster_plans import DensityPlan, load_quotas
+from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteDensityScores
+from sluice.transforms.stages.order import Order
 
 
 class Density(Clustered):

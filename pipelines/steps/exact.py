@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
-from sluice.pipelines.step import ColumnOrder, SourceOrder, Step, to_order
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.simple_scores import ExactScores
+from sluice.pipelines.base.step import ColumnOrder, SourceOrder, Step, to_order
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.simple import ExactScores
 
 
 class Exact(Step):

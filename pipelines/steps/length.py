@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from sluice.pipelines.step import Cut, Step
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.lengths import LengthScores
+from sluice.pipelines.base.step import Cut, Step
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.lengths import LengthScores
 
 
 class Length(Step):

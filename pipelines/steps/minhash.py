@@ -7,20 +7,20 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sluice.models.minhash import PRESETS, Scheme
-from sluice.pipelines.printing import counted
-from sluice.pipelines.step import ColumnOrder, SourceOrder, Step, to_order
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms import components
-from sluice.transforms.artifacts import Artifact, find_manifest
-from sluice.transforms.bands import Bands
-from sluice.transforms.components import NameComponents, NotConverged, ShortenLinks, unchanged
-from sluice.transforms.links import LinkBands
-from sluice.transforms.signatures import Sign
-from sluice.transforms.simple_scores import ExactScores
-from sluice.transforms.texts import Texts
-from sluice.transforms.verify import Verification
-from sluice.transforms.views import AuditedStep
+from sluice.models.methods.minhash import PRESETS, Scheme
+from sluice.pipelines.base.step import ColumnOrder, SourceOrder, Step, to_order
+from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.terminal.printing import counted
+from sluice.transforms.audit.views import AuditedStep
+from sluice.transforms.documents.texts import Texts
+from sluice.transforms.minhash import components
+from sluice.transforms.minhash.bands import Bands
+from sluice.transforms.minhash.components import NameComponents, NotConverged, ShortenLinks, unchanged
+from sluice.transforms.minhash.links import LinkBands
+from sluice.transforms.minhash.signatures import Sign
+from sluice.transforms.minhash.verify import Verification
+from sluice.transforms.scores.simple import ExactScores
+from sluice.transforms.stages.artifacts import Artifact, find_manifest
 
 MOST_VALUES = 4096
 # Large-star and small-star take about log2 of the longest chain; half of these are enough for any corpus.

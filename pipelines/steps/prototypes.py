@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from sluice.models.vectors import COARSE
-from sluice.pipelines.clustering import Clustered
-from sluice.pipelines.step import Cut, only_targets
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.group_ranks import Groups, RankWithinGroups
-from sluice.transforms.order import Order
-from sluice.transforms.simple_scores import PrototypeScores
+from sluice.models.arrays.vectors import COARSE
+from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.step import Cut, only_targets
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.ranks import Groups, RankWithinGroups
+from sluice.transforms.scores.simple import PrototypeScores
+from sluice.transforms.stages.order import Order
 
 
 class Prototypes(Clustered):

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sluice.models import quality
-from sluice.models.parser_rules import PREFIX, SpacyParser
-from sluice.pipelines.step import Cut, Step, only_targets
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.quality import FindWeights, LowQualityFirst, ScoreTexts, Validation, WriteTextScores
-from sluice.transforms.texts import Texts
-from sluice.transforms.views import AuditedStep
+from sluice.models.methods import quality
+from sluice.models.methods.parser_rules import PREFIX, SpacyParser
+from sluice.pipelines.base.step import Cut, Step, only_targets
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.audit.views import AuditedStep
+from sluice.transforms.documents.texts import Texts
+from sluice.transforms.scores.quality import FindWeights, LowQualityFirst, ScoreTexts, Validation, WriteTextScores
 
 if TYPE_CHECKING:
-    from sluice.pipelines.stages import Run
+    from sluice.pipelines.run.run import Run
 
 # Learning takes about 60 times that much memory.
 MOST_BYTES = 40_000_000

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sluice.pipelines.places import absolute_path
-from sluice.pipelines.step import Cut, Step, only_targets
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.group_ranks import Groups, RankWithinGroups
-from sluice.transforms.order import Order
-from sluice.transforms.random_plans import (
+from sluice.pipelines.base.places import absolute_path
+from sluice.pipelines.base.step import Cut, Step, only_targets
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.random_plans import (
     CountLengths,
     Epochs,
     EpochScores,
@@ -22,11 +20,13 @@ from sluice.transforms.random_plans import (
     WriteEpochs,
     quotas_of,
 )
-from sluice.transforms.simple_scores import RandomScores
+from sluice.transforms.scores.ranks import Groups, RankWithinGroups
+from sluice.transforms.scores.simple import RandomScores
+from sluice.transforms.stages.order import Order
 
 if TYPE_CHECKING:
-    from sluice.pipelines.finished import Finished
-    from sluice.pipelines.stages import Run
+    from sluice.pipelines.run.finished import Finished
+    from sluice.pipelines.run.run import Run
 
 
 class Random(Step):
@@ -127,6 +127,6 @@ class Random(Step):
 
 def _open(url: str) -> "Finished":
     # Only here: what reads finished runs knows all steps.
-    from sluice.pipelines.finished import Finished
+    from sluice.pipelines.run.finished import Finished
 
     return Finished(url)

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sluice.pipelines.earlier_runs import find_assigned
-from sluice.pipelines.places import absolute_paths
-from sluice.pipelines.printing import counted
-from sluice.pipelines.step import Cut, Step
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.adopted import AdoptCentroids, UnfitCentroids, check_embedding, content_digest
-from sluice.transforms.artifacts import Artifact
-from sluice.transforms.centroids import Members
-from sluice.transforms.clusters import AssignClusters
-from sluice.transforms.order import Order
-from sluice.transforms.reference import COLUMNS, Earlier, ScoreReference, Sides
-from sluice.transforms.semdedup import scale_for
+from sluice.pipelines.base.places import absolute_paths
+from sluice.pipelines.base.step import Cut, Step
+from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.run.earlier import find_assigned
+from sluice.pipelines.terminal.printing import counted
+from sluice.transforms.clusters.adopted import AdoptCentroids, UnfitCentroids, check_embedding, content_digest
+from sluice.transforms.clusters.assign import AssignClusters
+from sluice.transforms.clusters.centroids import Members
+from sluice.transforms.scores.reference import COLUMNS, Earlier, ScoreReference, Sides
+from sluice.transforms.scores.semdedup import scale_for
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.order import Order
 
 if TYPE_CHECKING:
-    from sluice.pipelines.finished import Finished
-    from sluice.pipelines.stages import Run
-    from sluice.transforms.views import AuditedStep
+    from sluice.pipelines.run.finished import Finished
+    from sluice.pipelines.run.run import Run
+    from sluice.transforms.audit.views import AuditedStep
 
 
 class Reference(Step):
@@ -130,7 +130,7 @@ class Reference(Step):
 
 def open_run(url: str) -> "Finished":
     # Only here: what reads finished runs knows all steps.
-    from sluice.pipelines.finished import Finished
+    from sluice.pipelines.run.finished import Finished
 
     return Finished(url)
 

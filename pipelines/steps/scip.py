@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sluice.models.vectors import COARSE
-from sluice.pipelines.clustering import Clustered
-from sluice.pipelines.step import Cut, only_ratio
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.cluster_plans import ScipPlan
-from sluice.transforms.grouped_cut import ClusterMembers, ScoreByGroups, WriteScipScores
-from sluice.transforms.order import Order
+from sluice.models.arrays.vectors import COARSE
+from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.step import Cut, only_ratio
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.cluster_plans import ScipPlan
+from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteScipScores
+from sluice.transforms.stages.order import Order
 
 
 class Scip(Clustered):

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sluice.pipelines.step import Cut, Step
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.column_scores import Column, ColumnScores
+from sluice.pipelines.base.step import Cut, Step
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.column import Column, ColumnScores
 
 
 class Score(Step):

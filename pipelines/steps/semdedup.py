@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sluice.pipelines.clustering import Clustered
-from sluice.pipelines.step import Cut, OrderOption, to_order
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms import semdedup
-from sluice.transforms.artifacts import Artifact
-from sluice.transforms.centroids import Members
-from sluice.transforms.clusters import most_in_bin
-from sluice.transforms.splits import SplitClusters, plan_splits
+from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.step import Cut, OrderOption, to_order
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.clusters.assign import most_in_bin
+from sluice.transforms.clusters.centroids import Members
+from sluice.transforms.clusters.splits import SplitClusters, plan_splits
+from sluice.transforms.scores import semdedup
+from sluice.transforms.stages.artifacts import Artifact
 
 MOST_SPLITS = 6
 

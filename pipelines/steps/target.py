@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sluice.models.vectors import COARSE
-from sluice.pipelines.items import check_dimension, check_items
-from sluice.pipelines.places import absolute_paths
-from sluice.pipelines.step import Cut, Step, only_targets
-from sluice.pipelines.work import Stage, Work
-from sluice.transforms.artifacts import find_manifest
-from sluice.transforms.centroids import Members
-from sluice.transforms.items import Items, ReadItems
-from sluice.transforms.target import MakeClassifier, TargetScores, Teaching
+from sluice.models.arrays.vectors import COARSE
+from sluice.pipelines.base.items import check_dimension, check_items
+from sluice.pipelines.base.places import absolute_paths
+from sluice.pipelines.base.step import Cut, Step, only_targets
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.clusters.centroids import Members
+from sluice.transforms.scores.items import Items, ReadItems
+from sluice.transforms.scores.target import MakeClassifier, TargetScores, Teaching
+from sluice.transforms.stages.artifacts import find_manifest
 
 if TYPE_CHECKING:
-    from sluice.pipelines.stages import Run
-    from sluice.transforms.views import AuditedStep
+    from sluice.pipelines.run.run import Run
+    from sluice.transforms.audit.views import AuditedStep
 
 
 class Target(Step):

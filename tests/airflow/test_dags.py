@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from google.cloud.dataflow_v1beta3.types import LaunchFlexTemplateParameter
 
-from sluice.pipelines.options import OPTIONS, build_recipe
-from sluice.pipelines.presets import PRESETS
-from sluice.pipelines.recipe import Recipe
-from sluice.pipelines.stage_names import stage_names
+from sluice.pipelines.recipe.options import OPTIONS, build_recipe
+from sluice.pipelines.recipe.presets import PRESETS
+from sluice.pipelines.recipe.recipe import Recipe
+from sluice.pipelines.run.layout import stage_names
 from tests.airflow.environment import ROOT, make_airflow
 
 SPLITS = 2

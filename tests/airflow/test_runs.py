@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from sluice.pipelines.commands.explain import explain
+from sluice.pipelines.commands.sample_corpus import write_sample_corpus
 from sluice.pipelines.curate import curate
-from sluice.pipelines.explain import explain
-from sluice.pipelines.sample_corpus import write_sample_corpus
-from sluice.pipelines.stage_names import stage_names
-from sluice.pipelines.status import status
+from sluice.pipelines.run.layout import stage_names
+from sluice.pipelines.status.status import status
 from tests.airflow.environment import ROOT, make_airflow
 from tests.pipelines.corpora import corpus_rows, fates, kept_ids, make_rows, open_run, run_d4, write_jsonl
 from tests.pipelines.running import run_steps

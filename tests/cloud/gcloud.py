@@ -16,7 +16,7 @@ from pathlib import Path
 
 import fsspec
 
-from sluice.pipelines.template import main as entry
+from sluice.pipelines.launch.stage import main as entry
 from tests.templates.parameters import faults
 
 JOBS = Path("jobs")

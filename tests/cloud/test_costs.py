@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from sluice.pipelines.curate import prepare
-from sluice.pipelines.options import build_recipe
-from sluice.pipelines.runner import run_stage
+from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.runner import run_stage
 from tests.cloud.proxy import Proxy
 from tests.cloud.test_run import upload
 from tests.pipelines.corpora import make_rows, write_jsonl

@@ -16,7 +16,8 @@ from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationC
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from sluice.pipelines.main import main
-from sluice.transforms import committing, listing, storage
+from sluice.transforms import storage
+from sluice.transforms.storage import committing, listing
 from tests.cloud.proxy import DROP, LOSE, REFUSE, Proxy
 from tests.pipelines.corpora import decisions, make_rows, run_d4, write_jsonl
 from tests.pipelines.dataflow_service import Service, dataflow_service

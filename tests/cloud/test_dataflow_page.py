@@ -5,8 +5,8 @@ docker and gcloud are stand-ins: no image is built, and a job runs on this machi
 
 import pytest
 
-from sluice.pipelines.status import status
-from sluice.transforms import listing
+from sluice.pipelines.status.status import status
+from sluice.transforms.storage import listing
 from tests.docs.pages import ROOT, play
 from tests.warm import warm_python
 

@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.transforms import committing, filesystems, listing, reading, storage, streams
-from sluice.transforms.inventory import plan_units
-from sluice.transforms.records import Fields
+from sluice.transforms import storage
+from sluice.transforms.corpus import reading
+from sluice.transforms.corpus.inventory import plan_units
+from sluice.transforms.records.records import Fields
+from sluice.transforms.storage import committing, filesystems, listing, streams
 from tests.cloud.proxy import CUT, DROP, EXISTS, FORBID, LOSE, REFUSE, SLOW_DOWN, STALL, Proxy, Request
 
 CONTENT = bytes(range(256)) * 100

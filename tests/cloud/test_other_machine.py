@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sluice.pipelines.commands.explain import explain
 from sluice.pipelines.curate import open_run
-from sluice.pipelines.explain import explain
 from sluice.pipelines.main import main
-from sluice.pipelines.runner import run_stages
+from sluice.pipelines.run.runner import run_stages
 from tests.cloud.proxy import Proxy, Request
 from tests.cloud.test_run import SEMDEDUP, contents, generations, upload
 from tests.pipelines.corpora import fates, make_rows, run_d4, write_jsonl

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluice.pipelines.main import main
-from sluice.transforms import listing
+from sluice.transforms.storage import listing
 
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 

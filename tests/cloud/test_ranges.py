@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.transforms import committing, reading, storage
-from sluice.transforms.inventory import plan_units
-from sluice.transforms.records import Fields
+from sluice.transforms import storage
+from sluice.transforms.corpus import reading
+from sluice.transforms.corpus.inventory import plan_units
+from sluice.transforms.records.records import Fields
+from sluice.transforms.storage import committing
 
 ROWS = 2000
 

@@ -12,9 +12,10 @@ import pytest
 
 from sluice.pipelines.curate import prepare
 from sluice.pipelines.main import main
-from sluice.pipelines.options import build_recipe
-from sluice.pipelines.runner import StageFailed, run_stages
-from sluice.transforms import committing, filesystems, storage
+from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.runner import StageFailed, run_stages
+from sluice.transforms import storage
+from sluice.transforms.storage import committing, filesystems
 from tests.cloud.proxy import CUT, DROP, LOSE, REFUSE, SLOW_DOWN, Request
 from tests.pipelines.corpora import decisions, make_rows, run_d4, write_jsonl
 from tests.pipelines.running import twice_at_once

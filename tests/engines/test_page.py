@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.pipelines.sample_corpus import write_sample_corpus
-from sluice.pipelines.status import status
+from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+from sluice.pipelines.status.status import status
 from tests.docs.pages import ROOT, play
 from tests.engines import fetch
 from tests.engines.processes import Servers, listening

@@ -35,6 +35,6 @@ def quick_programs(programs):
 @pytest.fixture
 def one_bucket(monkeypatch):
     """Every text padded to max_tokens: one program instead of several."""
-    from sluice.models import batches
+    from sluice.models.embedders import batches
 
     monkeypatch.setattr(batches, "bucket_lengths", lambda longest: [longest])

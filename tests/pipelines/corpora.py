@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.pipelines.curate import curate, open_run
-from sluice.transforms import listing, storage
-from sluice.transforms.artifacts import Artifact, find_manifest
+from sluice.transforms import storage
+from sluice.transforms.stages.artifacts import Artifact, find_manifest
+from sluice.transforms.storage import listing
 
 
 def make_rows(documents: int = 300, *, dimension: int = 12, seed: int = 0) -> list[dict]:

@@ -5,7 +5,8 @@ from math import ceil
 
 import numpy as np
 
-from sluice.models import hashing, kmeans, vectors
+from sluice.models.arrays import hashing, vectors
+from sluice.models.clustering import kmeans
 
 
 class Oracle:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console, RenderableType
 
-from sluice.transforms.artifacts import write_manifest
-from sluice.transforms.sealed import checksum_of
+from sluice.transforms.stages.artifacts import write_manifest
+from sluice.transforms.storage.sealed import checksum_of
 from tests.pipelines.corpora import artifact
 
 

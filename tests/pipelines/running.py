@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.pipelines.curate import run_recipe
-from sluice.pipelines.recipe import Recipe
+from sluice.pipelines.recipe.recipe import Recipe
 
 INPUT = {"id": "id", "vector": "embedding", "tokens": "column:tokens", "source": "source"}
 

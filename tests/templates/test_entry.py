@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sluice.pipelines.launch.stage import main
 from sluice.pipelines.main import main as command_line
-from sluice.pipelines.recipe import Recipe
-from sluice.pipelines.stage_names import stage_names
-from sluice.pipelines.stages import Run
-from sluice.pipelines.template import main
-from sluice.transforms import components
+from sluice.pipelines.recipe.recipe import Recipe
+from sluice.pipelines.run.layout import stage_names
+from sluice.pipelines.run.run import Run
+from sluice.transforms.minhash import components
 from tests.pipelines.corpora import fates, make_rows, run_d4, write_jsonl
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def test_a_launcher_starts_the_entry_as_a_process_with_text_for_everything(sourc
 
 LAUNCH = """
 import sys
-from sluice.pipelines.template import main
+from sluice.pipelines.launch.stage import main
 assert main(["--stage=01-exact/scores", "--run=" + sys.argv[1]]) == 0
 print([name for name in ("tensorflow", "jax", "scann") if name in sys.modules])
 """
@@ -180,7 +180,7 @@ def test_rounds_of_minhash_are_named_before_they_are_needed(tmp_path, monkeypatc
     steps = [{"step": "minhash"}, {"step": "length", "cut": {"ratio": "0.5"}}]
     recipe = Recipe.model_validate({"input": {"paths": [source], "tokens": "column:tokens"}, "steps": steps})
     from sluice.pipelines.curate import run_recipe
-    from sluice.pipelines.status import status
+    from sluice.pipelines.status.status import status
 
     run_recipe(recipe, str(tmp_path / "run"))
     made = [stage.name for stage in Run(str(tmp_path / "run"), recipe).stages()]

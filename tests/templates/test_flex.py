@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from google.cloud.dataflow_v1beta3.types import ContainerSpec, TemplateMetadata
 
-from sluice.pipelines.options import BY_NAME, OPTIONS, STEP_OPTIONS, build_recipe, check_beam_args
-from sluice.pipelines.presets import PRESETS
-from sluice.pipelines.recipe import Recipe
-from sluice.pipelines.stage_names import stage_names
+from sluice.pipelines.launch.metadata import TEMPLATES, Template, container_spec, main
+from sluice.pipelines.launch.stage import default_of, parser
+from sluice.pipelines.recipe.options import BY_NAME, OPTIONS, STEP_OPTIONS, build_recipe, check_beam_args
+from sluice.pipelines.recipe.presets import PRESETS
+from sluice.pipelines.recipe.recipe import Recipe
+from sluice.pipelines.run.layout import stage_names
 from sluice.pipelines.steps import find_steps
-from sluice.pipelines.template import default_of, parser
-from sluice.pipelines.template_metadata import TEMPLATES, Template, container_spec, main
 from tests.templates.parameters import faults, matches
 
 FOLDER = Path(__file__).parents[2] / "templates" / "flex"
@@ -63,7 +63,7 @@ def test_the_files_are_what_the_options_make(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     made = {path.name: path.read_text() for path in tmp_path.iterdir()}
     committed = {path.name: path.read_text() for path in FOLDER.iterdir()}
-    assert made == committed, "run: python -m sluice.pipelines.template_metadata templates/flex"
+    assert made == committed, "run: python -m sluice.pipelines.launch.metadata templates/flex"
     assert len(capsys.readouterr().out.splitlines()) == len(TEMPLATES) == 7
 
 

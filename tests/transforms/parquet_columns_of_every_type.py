@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.transforms import parquet_types
+from sluice.transforms.formats.parquet import arrow_types
 
 UUIDS = [uuid.UUID(int=number).bytes for number in range(2)]
 _TENSOR = pa.fixed_shape_tensor(pa.float32(), (2, 2))
@@ -57,7 +57,7 @@ COLUMNS: dict[str, pa.Array] = {
 
 def write(table: pa.Table, path: Path, rows: int, **options) -> None:
     """Row groups of so many rows. Arrow itself cannot write long structs of views, but what others wrote it reads."""
-    plain = parquet_types.plain_schema(table.schema)
+    plain = arrow_types.plain_schema(table.schema)
     with pq.ParquetWriter(path, plain, store_schema=False, **options) as file:
         file.write_table(pa.table([column.cast(kind) for column, kind in zip(table.columns, plain.types)], plain), rows)
         file.add_key_value_metadata({"ARROW:schema": base64.b64encode(table.schema.serialize().to_pybytes())})

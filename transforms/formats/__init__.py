@@ -14,7 +14,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-from sluice.transforms import streams
+from sluice.transforms.storage import streams
 
 
 def names() -> list[str]:

@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 
-from sluice.transforms import committing, contents, json_values, storage, streams, validation
-from sluice.transforms.kept import KeepMask
-from sluice.transforms.lines import Lines, lines, owned_lines
-from sluice.transforms.records import Fields, Span, Unit, Window
-from sluice.transforms.validation import MISSING, Batch, Dimension
+from sluice.transforms import storage
+from sluice.transforms.records import json_values, validation
+from sluice.transforms.records.kept import KeepMask
+from sluice.transforms.records.records import Fields, Span, Unit, Window
+from sluice.transforms.records.validation import MISSING, Batch, Dimension
+from sluice.transforms.storage import committing, contents, streams
+from sluice.transforms.storage.lines import Lines, lines, owned_lines
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")

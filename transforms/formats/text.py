@@ -4,10 +4,12 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from sluice.transforms import committing, contents, storage, streams, validation
-from sluice.transforms.kept import KeepMask
-from sluice.transforms.records import Fields, Span, Unit, Window
-from sluice.transforms.validation import Batch, Dimension
+from sluice.transforms import storage
+from sluice.transforms.records import validation
+from sluice.transforms.records.kept import KeepMask
+from sluice.transforms.records.records import Fields, Span, Unit, Window
+from sluice.transforms.records.validation import Batch, Dimension
+from sluice.transforms.storage import committing, contents, streams
 
 SUFFIXES = (".txt", ".text", ".md")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")

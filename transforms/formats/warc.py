@@ -12,10 +12,13 @@ from typing import Any
 import zstandard
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
-from sluice.transforms import committing, pages, storage, streams, validation
-from sluice.transforms.kept import KeepMask
-from sluice.transforms.records import Fields, Span, Unit, Window
-from sluice.transforms.validation import MISSING, Batch, Dimension
+from sluice.transforms import storage
+from sluice.transforms.pages import extraction
+from sluice.transforms.records import validation
+from sluice.transforms.records.kept import KeepMask
+from sluice.transforms.records.records import Fields, Span, Unit, Window
+from sluice.transforms.records.validation import MISSING, Batch, Dimension
+from sluice.transforms.storage import committing, streams
 
 SUFFIXES = (".warc", ".wet")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2", "xz")
@@ -139,7 +142,7 @@ def _batches(span: Span, compression: str, fields: Fields) -> Iterator[Batch]:
             else:
                 content = archive.content(record)
                 if fields.text:
-                    text, fault = pages.text_of(record, content, fields.max_document_bytes)
+                    text, fault = extraction.text_of(record, content, fields.max_document_bytes)
             at = len(batch.ids)
             if fault:
                 batch.faults[at] = fault

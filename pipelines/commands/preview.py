@@ -1,0 +1,259 @@
+"""What each threshold of a semdedup step would keep, with pairs of documents just either side of it.
+
+sluice preview runs/first
+"""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sluice.pipelines.report.page import ID, shown_text
+from sluice.pipelines.run.finished import Finished
+from sluice.pipelines.run.finished import Text as Document
+from sluice.pipelines.steps.semdedup import SemDeDup
+from sluice.pipelines.terminal.printing import cell, emit, number
+from sluice.transforms.audit.chance import chance
+from sluice.transforms.audit.probes import Probed
+from sluice.transforms.scores.base import NEVER, token_weights
+from sluice.transforms.stages.artifacts import Artifact
+
+THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99)
+SHOWN = (0.7, 0.8, 0.9, 0.96)
+PAIRS = 3
+CHARACTERS = 160
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="RUN", help="run directory; its later stages need not have run")
+    parser.add_argument("--step", help="a semdedup step, as 02-semdedup (default: the last one that has scores)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    found = preview(args.url, args.step)
+    emit(found, render(found), as_json=args.json)
+    return 0
+
+
+class Pair(NamedTuple):
+    """A scored document and its nearest earlier neighbour; `distance` is how far its score is from a threshold."""
+
+    distance: float
+    unit: int
+    row: int
+    score: float
+    neighbour: tuple[int, int]
+
+
+def preview(url: str, step: str | None = None) -> dict[str, Any]:
+    """For each of THRESHOLDS and the run's own, the share of documents and tokens left if semdedup were cut there.
+
+    Shares are of all valid documents, so what earlier steps removed is gone; later steps are left out. Only scores are
+    read. Raises FileNotFoundError where a step has none yet, ValueError for a step that is no semdedup step, or whose
+    rule makes scores for its own threshold only.
+    """
+    found = Finished(url)
+    name = step or _last_scored(found)
+    scale = found.semdedup_scale(name) ** 2
+    options = found.options(name)
+    assert isinstance(options, SemDeDup), options
+    if options.rule != "official":
+        raise ValueError(f"step {name} has rule {options.rule}, whose scores hold for its own threshold only")
+    scores = found.artifact(f"steps/{name}/scores")
+    own = _own_threshold(found, name, options)
+    thresholds = sorted({*THRESHOLDS, *([own] if own is not None else [])})
+    shown = sorted({*SHOWN, *([own] if own is not None else [])})
+    return Preview(found, name, scores, scale, thresholds, shown).make() | {"own_threshold": own}
+
+
+def _last_scored(run: Finished) -> str:
+    names = [name for name, step in zip(run.steps, run.all_options) if isinstance(step, SemDeDup)]
+    if not names:
+        raise ValueError(f"the recipe of {run.url} has no semdedup step; its steps are {', '.join(run.steps)}")
+    return next((name for name in reversed(names) if run.find(f"steps/{name}/scores")), names[-1])
+
+
+def _own_threshold(run: Finished, name: str, options: SemDeDup) -> float | None:
+    """The highest score that the run's cut kept; None when there is none or the cut has not been made."""
+    if options.cut.limit is not None:
+        return float(options.cut.limit)
+    keep = run.find(f"steps/{name}/keep")
+    highest = None if keep is None else keep.manifest["totals"].get("max_kept_score")
+    return None if keep is None or highest is None else highest / keep.manifest["config"]["scale"]
+
+
+@dataclass
+class Preview:
+    """Adds up one semdedup step's scores, part by part; removed iff score > threshold."""
+
+    run: Finished
+    name: str
+    scores: Artifact
+    scale: int
+    thresholds: list[float]
+    shown: list[float]
+
+    def make(self) -> dict[str, Any]:
+        documents = self.run.artifact("documents")
+        totals = documents.manifest["totals"]
+        # Exactly as the cut does it: a whole score is above a threshold just when it is above its floor.
+        limits = np.array([self._whole(threshold) for threshold in self.thresholds], np.int64)
+        kept, tokens_kept = np.zeros(len(limits), np.int64), np.zeros(len(limits), np.int64)
+        pairs: dict[tuple[float, str], list[Pair]] = {}
+        for part in documents.manifest["parts"]:
+            unit = part["unit"]
+            table = self.scores.read(unit)
+            known = documents.read(unit, ["row", "tokens"])
+            column = table["score"].combine_chunks()
+            alive = ~column.is_null().to_numpy(False)
+            score = column.fill_null(0).to_numpy(zero_copy_only=False)[alive]
+            weight = token_weights(known)[alive]
+            order = np.argsort(score, kind="stable")
+            below = np.searchsorted(score[order], limits, side="right")
+            kept += below
+            tokens_kept += np.r_[0, np.cumsum(weight[order])][below]
+            rows = known["row"].to_numpy()
+            neighbours = [
+                table[column].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
+                for column in ("neighbour_unit", "neighbour_row")
+            ]
+            linked = alive & ~table["neighbour_row"].combine_chunks().is_null().to_numpy(False)
+            self._hold(pairs, unit, rows[linked], column.filter(linked).to_numpy(), [one[linked] for one in neighbours])
+        counted = self.run.recipe.counting[0] != "none"
+        return {
+            "run": self.run.url,
+            "step": self.name,
+            "documents": totals["documents"],
+            "documents_before": self.scores.manifest["totals"]["alive"],
+            "tokens": totals["tokens"] if counted else None,
+            "thresholds": [
+                {
+                    "threshold": threshold,
+                    "kept": int(kept[place]),
+                    "share": int(kept[place]) / max(totals["documents"], 1),
+                    "kept_tokens": int(tokens_kept[place]) if counted else None,
+                    "share_of_tokens": int(tokens_kept[place]) / max(totals["tokens"], 1) if counted else None,
+                }
+                for place, threshold in enumerate(self.thresholds)
+            ],
+            "chance": self._chance([part["unit"] for part in documents.manifest["parts"]]),
+            "pairs": self._with_texts(pairs),
+        }
+
+    def _chance(self, units: list[int]) -> dict[str, Any] | None:
+        """How similar documents are by chance, as transforms.chance has it."""
+        run, name = self.run, self.name
+        clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
+        probed = Probed(run.centroids(name), clusters, 0, 0, run.semdedup_scale(name), run.recipe.seed)
+        found = chance(probed, units)
+        # Which of many thresholds is meant is the reader's choice.
+        return None if found is None else {name: value for name, value in found.items() if name != "threshold_below"}
+
+    def _whole(self, threshold: float) -> int:
+        # A little more, as a score shown as a cosine and taken back may come out just below itself.
+        return int(np.floor(threshold * self.scale + 1e-6))
+
+    def _hold(
+        self,
+        pairs: dict[tuple[float, str], list[Pair]],
+        unit: int,
+        rows: np.ndarray,
+        score: np.ndarray,
+        neighbours: list[np.ndarray],
+    ) -> None:
+        """Keep the PAIRS scores nearest to each shown threshold on either side; equal vectors show nothing."""
+        useful = np.flatnonzero((score > NEVER) & (score < self.scale))
+        for threshold in self.shown:
+            limit = self._whole(threshold)
+            for side, chosen in (("above", score[useful] > limit), ("below", score[useful] <= limit)):
+                here = useful[chosen]
+                nearest = here[np.argsort(np.abs(score[here] - limit), kind="stable")[:PAIRS]]
+                found = [
+                    Pair(
+                        abs(int(score[at]) - limit),
+                        unit,
+                        int(rows[at]),
+                        float(score[at] / self.scale),
+                        (int(neighbours[0][at]), int(neighbours[1][at])),
+                    )
+                    for at in nearest
+                ]
+                pairs[threshold, side] = sorted([*pairs.get((threshold, side), []), *found])[:PAIRS]
+
+    def _with_texts(self, pairs: dict[tuple[float, str], list[Pair]]) -> list[dict[str, Any]]:
+        wanted = [at for held in pairs.values() for one in held for at in ((one.unit, one.row), one.neighbour)]
+        texts = self.run.texts(wanted)
+        return [
+            {
+                "threshold": threshold,
+                **{
+                    side: [_pair(one, texts) for one in pairs.get((threshold, side), [])] for side in ("above", "below")
+                },
+            }
+            for threshold in self.shown
+        ]
+
+
+def _pair(pair: Pair, texts: dict[tuple[int, int], Document]) -> dict[str, Any]:
+    return {
+        "score": pair.score,
+        "document": _shown((pair.unit, pair.row), texts),
+        "neighbour": _shown(pair.neighbour, texts),
+    }
+
+
+def _shown(at: tuple[int, int], texts: dict[tuple[int, int], Document]) -> dict[str, Any]:
+    found = texts[at]
+    text = None if found.text is None else found.text[: 4 * CHARACTERS]
+    return {"unit": at[0], "row": at[1], "id": found.id, "text": text, "problem": found.problem}
+
+
+def render(found: dict[str, Any]) -> RenderableType:
+    """A preview as a page for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("threshold", "documents kept", "share", *(("tokens kept", "share") if found["tokens"] else ())):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    lot = found["chance"]
+    for row in found["thresholds"]:
+        columns = [f"{row['threshold']:.4f}", number(row["kept"]), f"{row['share']:.1%}"]
+        if found["tokens"]:
+            columns += [number(row["kept_tokens"]), f"{row['share_of_tokens']:.1%}"]
+        own = row["threshold"] == found["own_threshold"]
+        by_chance = lot is not None and row["threshold"] <= lot["similarity"]
+        table.add_row(*columns, "no duplicates" if by_chance else "", style="bold" if own else "")
+    gone = found["documents"] - found["documents_before"]
+    head = (
+        f"{found['step']}: of {number(found['documents'])} valid documents, earlier steps removed {number(gone)}; "
+        "cut at a threshold, those with a higher score go."
+    )
+    parts: list[RenderableType] = [Text(head), table]
+    if lot is not None:
+        parts.append(
+            Text(
+                f"From {lot['similarity']:.4f} down these are not duplicates: by chance, 5 in 100 documents are more "
+                f"similar to one of another cluster ({number(lot['documents'])} were compared)."
+            )
+        )
+    for shown in found["pairs"]:
+        for side, meaning in (("above", "go"), ("below", "stay")):
+            if shown[side]:
+                title = f"\nJust {side} {shown['threshold']:.4f}: the first of each pair would {meaning}"
+                parts += [Text(title, style="bold"), *(_pair_table(pair) for pair in shown[side])]
+    return Group(*parts)
+
+
+def _pair_table(pair: dict[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for label, document in ((f"{pair['score']:.4f}", pair["document"]), ("", pair["neighbour"])):
+        # A document that the input no longer has is named by its place.
+        name = f"{document['unit']}:{document['row']}" if document["id"] is None else document["id"]
+        table.add_row(label, Text.assemble(cell(name, ID, "bold"), "  ", shown_text(document, CHARACTERS)))
+    return table

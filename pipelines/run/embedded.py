@@ -1,0 +1,61 @@
+"""What becomes of documents that the model computes no vector for: a step that no recipe names removes them.
+
+It stands before the first step that needs vectors, under that step's number, and only in runs that have such documents;
+so they have a fate, a row in decisions/ and a place in the accounts like any other, and no scorer ever meets them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Stage, Work
+from sluice.transforms.scores.base import NEVER
+from sluice.transforms.scores.simple import WriteScores
+from sluice.transforms.stages.artifacts import Artifact
+
+
+class Embedded(Step):
+    """Documents whose vector is not finite, or zero."""
+
+    needs_vectors: ClassVar[bool] = True
+
+    step: Literal["embedded"] = "embedded"
+
+    def stages(self, work: Work) -> Iterator[Stage]:
+        scores = work.artifact("scores", asdict(self.guard), work.documents, work.embeddings, work.before)
+        work.threshold = 0
+        yield work.score_units(
+            EmbeddedScores(scores, work.documents, work.before, self.guard, embeddings=work.embeddings)
+        )
+
+    def notes(self, totals: dict[str, Any]) -> list[str]:
+        count = totals["removable"]
+        what = "1 document has" if count == 1 else f"{count:,} documents have"
+        return [f"{what} no vector: what the model computes is not finite, or zero."]
+
+
+@dataclass
+class EmbeddedScores(WriteScores):
+    """1 for a document that is still in and has no vector; nothing against the others."""
+
+    embeddings: Artifact
+
+    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
+        there = self.embeddings.read(unit, ["digest"])["digest"].is_valid().to_numpy()
+        return np.where(there, NEVER, np.int64(1)), None
+
+
+def embedded_name(number: int) -> str:
+    """The step's name, before the step of that number."""
+    return f"{number:02d}-embedded"
+
+
+def with_embedded(steps: Sequence[Step]) -> list[tuple[str, Step]]:
+    """(name, step) of a recipe's steps and of the one before the first that needs vectors."""
+    named = [(f"{number:02d}-{step.step}", step) for number, step in enumerate(steps, start=1)]
+    place = next(place for place, (_, step) in enumerate(named) if step.needs_vectors)
+    return [*named[:place], (embedded_name(place + 1), Embedded()), *named[place:]]

@@ -1,0 +1,231 @@
+"""The stages of a run, in order: each one's artifact, whose key follows from its configuration and its inputs' content.
+
+A stage is asked for only when those before it are finished, because its key needs their digests.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.recipe.recipe import Recipe
+from sluice.pipelines.run.embedded import Embedded, embedded_name
+from sluice.pipelines.run.losses import check_losses
+from sluice.transforms import storage
+from sluice.transforms.documents.documents import ReadDocuments, Reading
+from sluice.transforms.documents.inventory import Inputs, TakeInventory, units_digest
+from sluice.transforms.embeddings.embed import Embed
+from sluice.transforms.outcome.decisions import Decide, ExportCorpus
+from sluice.transforms.outcome.decisions import Step as DecidedStep
+from sluice.transforms.records.records import Fields, Unit
+from sluice.transforms.stages.artifacts import Artifact, digest_of, find_manifest
+
+log = logging.getLogger("sluice")
+# Part of every key: raise it when a change alters what any stage writes.
+FORMAT_VERSION = 3
+
+
+class Run:
+    """A run directory and the recipe it follows."""
+
+    def __init__(self, url: str, recipe: Recipe):
+        self.url = url.rstrip("/")
+        self.recipe = recipe
+
+    # Artifacts --------------------------------------------------------------------------------------------------
+
+    def artifact(self, folder: str, config: Any, *inputs: Artifact | None) -> Artifact:
+        """The artifact in a folder, keyed by its configuration and the content of its inputs."""
+        digests = [None if one is None else one.digest for one in inputs]
+        return Artifact(storage.join(self.url, folder), digest_of([FORMAT_VERSION, folder, config, digests]))
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        source = self.recipe.input
+        return Inputs(source.paths, source.format, source.unit_bytes)
+
+    @cached_property
+    def _units(self) -> tuple[str, int, list[Unit]]:
+        units = self.inputs.plan()
+        places = sorted({0, len(units) // 2, len(units) - 1}) if units else []
+        return units_digest(units), len(units), [units[place] for place in places]
+
+    @property
+    def units(self) -> int:
+        return self._units[1]
+
+    @property
+    def some_units(self) -> list[Unit]:
+        """The first, the middle and the last one."""
+        return self._units[2]
+
+    @cached_property
+    def inventory(self) -> Artifact:
+        return self.artifact("inventory", self._units[0])
+
+    @cached_property
+    def fields(self) -> Fields:
+        source = self.recipe.input
+        return Fields(source.text, source.id, source.vector, self.reading_columns, source.max_document_bytes)
+
+    @property
+    def reading_columns(self) -> tuple[str, ...]:
+        kind, name = self.recipe.counting
+        wanted = [*self.recipe.numbers, self.recipe.input.source, name if kind == "column" else None]
+        return tuple(dict.fromkeys(column for column in wanted if column))
+
+    @cached_property
+    def reading(self) -> Reading:
+        kind, name = self.recipe.counting
+        if kind == "model":
+            name = self.model
+        return Reading(
+            self.fields,
+            (kind, name),
+            self.recipe.numbers,
+            self.recipe.input.source,
+            self.recipe.input.unreadable,
+            hash_texts=any(step.needs_text_hashes for step in self.recipe.steps),
+        )
+
+    @cached_property
+    def model(self) -> str:
+        from sluice.models.checkpoints.default import default_model_dir
+
+        return self.recipe.embedding.model or default_model_dir()
+
+    @cached_property
+    def embedder(self) -> Any:
+        """The EmbedderConfig, or None where vectors are given."""
+        if self.recipe.input.vector is not None:
+            return None
+        from sluice.models.embedders.describe import default_cache
+
+        return self.recipe.embedding.config(self.model, default_cache())
+
+    @cached_property
+    def embedding_recipe(self) -> dict[str, Any]:
+        if self.embedder is None:
+            return {"vector": self.recipe.input.vector}
+        from sluice.models.embedders.describe import describe
+
+        return describe(self.embedder)
+
+    @cached_property
+    def documents(self) -> Artifact:
+        return self.artifact("documents", asdict(self._described_reading), self.inventory)
+
+    @property
+    def _described_reading(self) -> Reading:
+        """The reading with its tokenizer named by content, so that a moved model directory changes nothing."""
+        kind, name = self.reading.tokens
+        if kind == "model":
+            from sluice.models.embedders.describe import tokenizer_recipe
+
+            name = digest_of(tokenizer_recipe(name))
+        elif kind == "tokenizer":
+            name = digest_of(storage.read_bytes(name).hex())
+        return replace(self.reading, tokens=(kind, name))
+
+    @property
+    def rejected(self) -> Artifact:
+        return Artifact(storage.join(self.url, "rejected"), self.documents.key)
+
+    # Stages -----------------------------------------------------------------------------------------------------
+
+    def stages(self) -> Iterator[Stage]:
+        """Every stage in order; the next one may be asked for once the last one is finished."""
+        config = self.recipe.input.model_dump(mode="json")
+        yield Stage("inventory", (self.inventory,), TakeInventory(self.inputs, self._units[0], self.inventory, config))
+        yield Stage(
+            "documents",
+            (self.rejected, self.documents),
+            ReadDocuments(
+                self.inventory,
+                self.documents,
+                self.rejected,
+                self.reading,
+                self.units,
+                max_reject_share=self.recipe.input.max_reject_share,
+            ),
+        )
+        keep: Artifact | None = None
+        embeddings: Artifact | None = None
+        decided: list[DecidedStep] = []
+        for number, step in enumerate(self.recipe.steps, start=1):
+            folder = f"steps/{number:02d}-{step.step}"
+            if step.needs_vectors and embeddings is None:
+                embeddings = self._embeddings(keep)
+                yield self._embed(embeddings, keep)
+                if embeddings.manifest["totals"].get("without_vector"):
+                    embedded = Work(
+                        self, f"steps/{embedded_name(number)}", Embedded(), before=keep, embeddings=embeddings
+                    )
+                    yield from embedded.stages()
+                    keep = embedded.keep
+                    decided.append(embedded.decided())
+            work = Work(self, folder, step, before=keep, embeddings=embeddings)
+            yield from work.stages()
+            keep = work.keep
+            decided.append(work.decided())
+        yield from self._results(tuple(decided))
+
+    @property
+    def _embedded_rows(self) -> list[Any]:
+        # Columns that steps order by are no part of it: another order must not mean embedding again.
+        return [asdict(replace(self.fields, columns=())), self.recipe.input.unreadable]
+
+    def _embeddings(self, keep: Artifact | None) -> Artifact:
+        survivors = None if keep is None else keep.digest
+        return self.artifact("embeddings", [self.embedding_recipe, self._embedded_rows, survivors], self.inventory)
+
+    def _embed(self, embeddings: Artifact, keep: Artifact | None) -> Stage:
+        transform = Embed(
+            self.inventory,
+            self.documents,
+            embeddings,
+            keep,
+            self.fields,
+            self.embedder,
+            self.units,
+            recipe=self.embedding_recipe,
+            rows=digest_of([self._embedded_rows, self.inventory.digest]),
+            on_unreadable=self.recipe.input.unreadable,
+            tokens_known=self.reading.tokens[0] == "model",
+            max_reject_share=self.recipe.input.max_reject_share,
+        )
+        found = find_manifest(embeddings.url)
+        if found is not None and digest_of(found["config"]) == digest_of(transform.config):
+            transform.previous = Artifact(embeddings.url, found["key"])
+        return Stage("embeddings", (embeddings,), transform)
+
+    def _results(self, steps: tuple[DecidedStep, ...]) -> Iterator[Stage]:
+        keep = steps[-1].keep
+        described = [(step.name, step.scale, step.threshold, step.scores.digest, step.keep.digest) for step in steps]
+        losses = self.recipe.losses
+        decisions = self.artifact("decisions", [described, losses.share], self.documents)
+        decide = Decide(self.inventory, self.documents, decisions, steps, self.units, lost_share=losses.share)
+        yield Stage("decisions", (decisions,), decide)
+        warnings = check_losses(self.url, decisions.manifest["totals"], losses)
+        corpus = self.artifact("corpus/_parts", self.recipe.input.unreadable, self.documents, keep)
+        transform = ExportCorpus(
+            self.inventory,
+            self.documents,
+            corpus,
+            keep,
+            self.fields,
+            self.units,
+            self.recipe.input.unreadable,
+        )
+        if not corpus.finished:
+            for line in warnings:
+                log.warning("%s", line)
+        yield Stage("corpus", (corpus,), transform)
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a run's numbers depend on."""
+    return {name: version(name) for name in ("sluice", "apache-beam", "jax", "tensorflow", "numpy", "pyarrow")}

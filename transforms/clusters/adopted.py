@@ -1,0 +1,121 @@
+"""Centroids of another run: nothing is trained, their files are copied into this run, so that it needs no other."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from sluice.models.clustering.assign import choose_method
+from sluice.transforms.clusters.centroids import OF_PARTS, load_array, save_array, save_index
+from sluice.transforms.stages.artifacts import Artifact, find_manifest
+from sluice.transforms.stages.columns import to_fixed
+from sluice.transforms.stages.stage import Commit, Start, report
+from sluice.transforms.storage import sealed
+from sluice.transforms.storage.damage import Damaged
+
+
+class UnfitCentroids(ValueError):
+    """Centroids that cannot be used here: not there, not finished, or of vectors of another kind."""
+
+
+def open_centroids(url: str) -> Artifact:
+    """The finished centroids in a folder. Raises UnfitCentroids."""
+    manifest = find_manifest(url)
+    if manifest is None:
+        raise UnfitCentroids(f"{url} holds no finished centroids: it has no manifest.json")
+    if manifest.get("stage") != "centroids":
+        raise UnfitCentroids(f"{url} holds no centroids: it is the folder of a stage {manifest.get('stage')!r}")
+    return Artifact(url, manifest["key"])
+
+
+def content_digest(centroids: Artifact) -> str:
+    """32 hex digits of the centroids' numbers, and of the splits of their clusters; not of where they are."""
+    totals = centroids.manifest["totals"]
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("centroids", "splits")[: 1 + bool(totals.get("splits"))]:
+        try:
+            array = load_array(centroids, name)
+        except (Damaged, ValueError, EOFError) as error:
+            raise UnfitCentroids(str(error)) from error
+        rows = totals["k"] if name == "centroids" else sum(parts for _, parts in totals["splits"])
+        if array.dtype != np.int16 or array.shape != (rows, totals["dimension"]):
+            raise UnfitCentroids(
+                f"{centroids.file(name, '.npy')} is {array.dtype} {array.shape}; "
+                f"its manifest says int16 {(rows, totals['dimension'])}"
+            )
+        digest.update(np.ascontiguousarray(array).astype("<i2").tobytes())
+    digest.update(repr(totals.get("splits") or []).encode())
+    return digest.hexdigest()
+
+
+def check_embedding(centroids: Artifact, embedding: dict[str, Any], dimension: int | None = None) -> None:
+    """Raises UnfitCentroids unless the centroids are of vectors that were made in the same way.
+
+    embedding: the configuration of the embeddings' manifest; dimension: theirs, where it is known.
+    """
+    totals = centroids.manifest["totals"]
+    theirs = totals.get("embedding")
+    if theirs is None:
+        raise UnfitCentroids(f"{centroids.url} does not say which vectors its centroids are of: train them again")
+    different = sorted(name for name in {*theirs, *embedding} if theirs.get(name) != embedding.get(name))
+    if different:
+        named = "; ".join(f"{name}: {theirs.get(name)!r} there, {embedding.get(name)!r} here" for name in different[:3])
+        raise UnfitCentroids(f"the centroids of {centroids.url} are of vectors of another kind: {named}")
+    if dimension not in (None, totals["dimension"]):
+        raise UnfitCentroids(
+            f"the centroids of {centroids.url} have {totals['dimension']} dimensions, the vectors here {dimension}"
+        )
+
+
+class CopyCentroids(beam.DoFn):
+    """The target -> its files and its one part, with a row for each centroid; and the totals for its manifest."""
+
+    def __init__(self, source: Artifact, method: str):
+        self.source, self.method = source, method
+
+    def process(self, target: Artifact) -> Iterator[Any]:
+        started = time.monotonic()
+        totals = {name: value for name, value in self.source.manifest["totals"].items() if name not in OF_PARTS}
+        centroids = load_array(self.source, "centroids")
+        save_array(target, "centroids", centroids)
+        if totals.get("splits"):
+            save_array(target, "splits", load_array(self.source, "splits"))
+        chosen = choose_method(self.method, len(centroids))
+        if chosen == "scann" and totals["method"] == "scann":
+            # Two builds of an index differ: the same centroids assign as they did there.
+            with self.source.opened("index", ".tar") as path:
+                sealed.copy(path, target.file("index", ".tar"))
+        else:
+            save_index(target, centroids.astype(np.float32), chosen)
+        totals |= {"method": chosen, "adopted": self.source.url}
+        table = pa.table([to_fixed(centroids)], names=["vector"])
+        target.discard_damaged(0)
+        target.write(0, [table], table.schema, {})
+        part = target.describe(0)
+        report(part, part.rows, found=False, seconds=time.monotonic() - started)
+        yield part
+        yield {"folder": target.url, "totals": totals}
+
+
+@dataclass
+class AdoptCentroids(beam.PTransform):
+    """pipeline -> centroids/ with those of another run; `method` as models.assign.METHODS."""
+
+    source: Artifact
+    centroids: Artifact
+    method: str = "auto"
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        copied = (
+            pipeline | "Target" >> Start(self.centroids) | "Copy" >> beam.ParDo(CopyCentroids(self.source, self.method))
+        )
+        return copied | Commit(artifacts=(self.centroids,), expected=1, config=self.config)

@@ -1,0 +1,71 @@
+"""Documents that share a band -> links/, verified or not."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from sluice.transforms.minhash.bands import FIRST, Bands, SendBands, band_edges, link_bands
+from sluice.transforms.minhash.edges import write_edges
+from sluice.transforms.minhash.verify import KeepSimilar, SendSets, Verification
+from sluice.transforms.records.records import Unit
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, WriteGathered
+
+# Rows of 24 bytes that one key gathers, about.
+ROWS_PER_KEY = 4_000_000
+
+
+class WriteLinks(WriteGathered):
+    """Unit and its FIRST rows -> its part of links/: as few links as connect what shares bands."""
+
+    dtype: np.dtype = FIRST
+
+    def __init__(self, target: Artifact, bands: Bands):
+        super().__init__(target)
+        self.bands = bands
+
+    def write(self, unit: Unit) -> None:
+        write_edges(self.target, unit.id, band_edges(self.bands, unit.id, self.rows, contract=True))
+
+
+@dataclass
+class LinkBands(beam.PTransform):
+    """pipeline -> links/ of all units; with `verification` only pairs that are really similar, in units of the first.
+
+    documents: how many have a signature.
+    """
+
+    inventory: Artifact
+    bands: Bands
+    links: Artifact
+    units: int
+    documents: int
+    verification: Verification | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        keys = self.documents * self.bands.count // ROWS_PER_KEY + 1
+        units = pipeline | ReadUnits(self.inventory)
+        firsts = (
+            units
+            | "SendBands" >> beam.ParDo(SendBands(self.bands, keys)).with_output_types(tuple[int, bytes])
+            | "GroupByBand" >> beam.GroupByKey()
+            | "LinkBands" >> beam.FlatMap(link_bands).with_output_types(tuple[int, bytes])
+        )
+        gathered = (units, firsts) | GatherByUnit()
+        if self.verification is None:
+            parts = gathered | "WriteLinks" >> beam.ParDo(WriteLinks(self.links, self.bands))
+        else:
+            sets = gathered | "SendSets" >> beam.ParDo(SendSets(self.bands, self.verification)).with_output_types(
+                tuple[int, Any]
+            )
+            parts = (
+                (units, sets)
+                | "GatherSets" >> GatherByUnit()
+                | "KeepSimilar" >> beam.ParDo(KeepSimilar(self.links, self.verification))
+            )
+        return parts | Commit(artifacts=(self.links,), expected=self.units, config={"bands": self.bands.count})

@@ -1,0 +1,135 @@
+"""Benchmark items: JSON lines (or any other format of documents) -> one part, with each item's vector where wanted.
+
+Benchmarks are small and chosen by whoever runs this, so a bad line is an error, not a reject.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from sluice.models.arrays import vectors
+from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.transforms.corpus import reading
+from sluice.transforms.corpus.inventory import plan_units
+from sluice.transforms.documents.inventory import units_digest
+from sluice.transforms.records.records import Fields, Unit, Window
+from sluice.transforms.stages import memory
+from sluice.transforms.stages.artifacts import Artifact, Part, digest_of
+from sluice.transforms.stages.columns import fixed_bytes, to_fixed
+from sluice.transforms.stages.stage import Commit, Start, report
+
+MOST_ITEMS = 1_000_000
+UNIT_BYTES = 128 << 20
+
+
+class BadItems(ValueError):
+    """A benchmark file that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Where benchmark items are: files, and the fields of a record. vector None: the embedder's, of the text."""
+
+    paths: tuple[str, ...]
+    text: str | None = "text"
+    id: str | None = None
+    vector: str | None = None
+
+    def units(self) -> list[Unit]:
+        return plan_units(self.paths, unit_bytes=UNIT_BYTES)
+
+    def digest(self) -> str:
+        """Changes with the files and with the fields that are read. Raises FileNotFoundError."""
+        return digest_of([units_digest(self.units()), self.text, self.id, self.vector])
+
+    def windows(self) -> Iterator[tuple[str, Window]]:
+        """(benchmark, its records) by path; a benchmark is named by its file. Raises BadItems."""
+        fields = Fields(self.text, self.id, self.vector)
+        count = 0
+        for unit in self.units():
+            for span in unit.spans:
+                one = Unit(unit.id, unit.format, unit.compression, (span,))
+                for window in reading.read_unit(one, fields):
+                    if window.rejects:
+                        bad = window.rejects[0]
+                        raise BadItems(f"{span.path}, record {bad.row}: {bad.reason} ({bad.head[:80]!r})")
+                    count += len(window.rows)
+                    if count > MOST_ITEMS:
+                        raise BadItems(f"there are more than {MOST_ITEMS:,} benchmark items")
+                    yield span.relative.rsplit("/", 1)[-1].split(".")[0], window
+        if not count:
+            raise BadItems(f"there are no benchmark items in {', '.join(self.paths)}")
+
+
+class WriteItems(beam.DoFn):
+    """Items -> the one part of the items' artifact: benchmark, id, text, and vector where they are embedded."""
+
+    def __init__(self, target: Artifact, embedder: EmbedderConfig | None, *, embed: bool):
+        self.target, self.config, self.embed = target, embedder, embed
+
+    def process(self, items: Items) -> Iterator[Part]:
+        started = time.monotonic()
+        found = self.target.existing(0) is not None
+        if not found:
+            tables = list(self._tables(items))
+            schema = tables[0].schema
+            stats: dict[str, Any] = {"items": sum(map(len, tables))}
+            if self.embed:
+                widths = {table.schema.field("vector").type.byte_width // 2 for table in tables}
+                if len(widths) > 1:
+                    raise BadItems(f"benchmark items have vectors of {sorted(widths)} numbers")
+                stats["max_dimension"] = stats["min_dimension"] = widths.pop()
+            self.target.write(0, tables, schema, stats)
+        part = self.target.describe(0)
+        report(part, part.rows, found=found, seconds=time.monotonic() - started)
+        yield part
+
+    def _tables(self, items: Items) -> Iterator[pa.Table]:
+        embedder = load(self.config) if self.config is not None and self.embed else None
+        for benchmark, window in items.windows():
+            texts: list[Any] = [None] * len(window.rows) if window.texts is None else list(window.texts)
+            columns: dict[str, Any] = {
+                "benchmark": pa.array([benchmark] * len(window.rows), pa.string()),
+                "id": pa.array(window.ids, pa.string()),
+                "text": pa.array(texts, pa.string()),
+            }
+            if self.embed:
+                found = window.vectors if embedder is None else embedder.embed(window.texts or [])
+                if found is None:
+                    raise BadItems(f"benchmark {benchmark} has no vectors in field {items.vector!r}")
+                columns["vector"] = to_fixed(vectors.quantise(np.asarray(found)))
+            yield pa.table(columns)
+
+
+@dataclass
+class ReadItems(beam.PTransform):
+    """pipeline -> the artifact of all benchmark items, one part, in the order of files and records."""
+
+    items: Items
+    target: Artifact
+    embedder: EmbedderConfig | None
+    embed: bool
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that the one worker needs, as transforms.memory counts them."""
+        return memory.PROCESS + (memory.MODEL_RUNTIME if self.embed and self.embedder else 0)
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        write = WriteItems(self.target, self.embedder, embed=self.embed)
+        parts = pipeline | "Items" >> Start(self.items) | "Read" >> beam.ParDo(write)
+        return parts | Commit(artifacts=(self.target,), expected=1, config=self.config)
+
+
+def item_vectors(items: Artifact) -> np.ndarray:
+    """int16 [m, d] of a finished artifact of items."""
+    return fixed_bytes(items.read(0, ["vector"])["vector"], "<i2")

@@ -1,0 +1,118 @@
+"""Scores that need no exchange: exact copies, prototypes over the corpus, random."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from sluice.models.arrays.hashing import seeded
+from sluice.transforms.records.records import Unit
+from sluice.transforms.scores.base import NEVER, Guard, write_scores
+from sluice.transforms.scores.copies import NONE
+from sluice.transforms.stages import progress
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import fixed_bytes, survivors
+from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+
+
+@dataclass
+class WriteScores(WriteUnit):
+    """Unit -> its part of scores/; a subclass says what the score is."""
+
+    target: Artifact
+    documents: Artifact
+    keep: Artifact | None
+    guard: Guard
+
+    def __post_init__(self) -> None:
+        super().__init__(self.target)
+
+    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+        """(score [n], neighbours or None) for the rows of documents/."""
+        raise TypeError(f"{type(self).__name__} must define score")
+
+    def columns(self) -> list[str]:
+        """Further columns of documents/ that score looks at."""
+        return []
+
+    def stats(self, unit: int, documents: pa.Table) -> dict[str, Any]:
+        """Further numbers for the part's statistics."""
+        return {}
+
+    def extra(self, unit: int, documents: pa.Table) -> dict[str, pa.Array]:
+        """Further columns of the part."""
+        return {}
+
+    def write(self, unit: Unit) -> None:
+        documents = self.documents.read(unit.id, ["row", "id_hash", "tokens", *self.guard.columns(), *self.columns()])
+        score, neighbours = self.score(unit.id, documents)
+        write_scores(
+            self.target,
+            unit.id,
+            documents=documents,
+            alive=survivors(self.keep, unit.id, len(documents)),
+            score=score,
+            guard=self.guard,
+            neighbours=neighbours,
+            stats=self.stats(unit.id, documents),
+            extra=self.extra(unit.id, documents),
+        )
+        progress.add(self.stage, len(documents))
+
+
+@dataclass
+class ExactScores(WriteScores):
+    """1 for a copy of an earlier document; nothing against the others."""
+
+    copies: Artifact
+
+    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+        first = self.copies.read(unit)
+        is_copy = ~first["first_row"].combine_chunks().is_null().to_numpy(False)
+        unit_of, row_of = (
+            first[name].combine_chunks().fill_null(NONE).to_numpy(zero_copy_only=False) for name in first.column_names
+        )
+        return np.where(is_copy, np.int64(1), NEVER), (unit_of, row_of)
+
+
+@dataclass
+class PrototypeScores(WriteScores):
+    """Similarity to the own centroid (arXiv 2206.14486): with `far` kept, the most prototypical go first."""
+
+    clusters: Artifact
+    direction: str = "far"
+
+    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
+        similarity = self.clusters.read(unit, ["similarity"])["similarity"].combine_chunks().fill_null(0)
+        sign = 1 if self.direction == "far" else -1
+        return sign * similarity.to_numpy(zero_copy_only=False).astype(np.int64), None
+
+
+@dataclass
+class RandomScores(WriteScores):
+    """A hash of (seed, id): kept sets are nested in the ratio, and the same on every machine."""
+
+    seed: int = 0
+
+    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
+        ticket = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "random")
+        return (ticket >> np.uint64(1)).astype(np.int64), None
+
+
+@dataclass
+class ScoreUnits(beam.PTransform):
+    """pipeline -> scores/ of all units by a WriteScores, and the manifest."""
+
+    inventory: Artifact
+    write: WriteScores
+    units: int
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        parts = pipeline | ReadUnits(self.inventory) | "Score" >> beam.ParDo(self.write)
+        return parts | Commit(artifacts=(self.write.target,), expected=self.units, config=self.config)
