@@ -44,7 +44,7 @@ def enter(run: Path, keep: str) -> str:
 
 
 def ended_process() -> str:
-    code = "from sluice.transforms import processes; print(processes.this_process())"
+    code = "from sluice.transforms.storage import processes; print(processes.this_process())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -260,7 +260,7 @@ def test_a_chunk_reader_reads_like_a_file():
 
 BOMB = """
 import resource, sys
-from sluice.transforms import streams
+from sluice.transforms.storage import streams
 from sluice.transforms.storage.lines import lines
 
 with open("/proc/self/statm") as file:
