@@ -68,7 +68,7 @@ def everything(records: list[dict[str, Any]]) -> str:
 
 
 def stage_table(stages: list[dict[str, Any]], rate: float | None) -> str:
-    """Seconds, core-seconds, products, memory and bytes of each stage; beside the peak what transforms.memory says."""
+    """Seconds, core-seconds, products, memory and bytes of each stage; beside the peak what stages.memory says."""
     rows: list[tuple[str, ...]] = []
     for stage in stages:
         products = [stage["products"][kind] for kind in ("assign", "pairs", "train") if kind in stage["products"]]

@@ -19,7 +19,7 @@ import numpy as np
 
 THRESHOLD, KEEP = "0.95", 0.5
 STEP = "01-semdedup"
-# Of a document's place in its cluster's order and of a result, as transforms.equals and transforms.semdedup send them.
+# Of a document's place in its cluster's order and of a result, as scores.copies and scores.semdedup send them.
 BLOCK = 2048
 
 

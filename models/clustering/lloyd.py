@@ -1,6 +1,6 @@
 """One iteration of k-means over all points at once, in whole numbers: any way of dividing the points gives the same.
 
-transforms.refine computes this with many workers, as blocks of sums that are added up.
+transforms.clusters.refine computes this with many workers, as blocks of sums that are added up.
 """
 
 import numpy as np

@@ -31,7 +31,7 @@ def largest_clusters(
 ) -> dict[str, Any]:
     """The LARGEST clusters by documents, a split one as the whole that it was, and how many of all are hubs.
 
-    statistics: int64 [4, k + parts], as transforms.clusters.ClusterStatistics counts them; removed: int64 [k + parts].
+    statistics: int64 [4, k + parts], as clusters.assign.ClusterStatistics counts them; removed: int64 [k + parts].
     """
     k = statistics.shape[1] - sum(parts for _, parts in splits)
     whole = parents(k, splits)

@@ -1,7 +1,7 @@
 """k-means in two levels, for more centroids than one worker can train: first few, then each one's share by itself.
 
 A few clusters are trained on a part of the sample; each of them then gets centroids in proportion to the distinct
-points that it has, and trains them on its own points alone. Every training is models.kmeans.train, so the same sample
+points that it has, and trains them on its own points alone. Every training is kmeans.train, so the same sample
 gives the same centroids whoever trains them. (faiss has the idea as `two_level_clustering`.)
 """
 
@@ -127,7 +127,7 @@ def join(found: Sequence[tuple[Share, kmeans.Clustering]]) -> kmeans.Clustering:
 def train(points: np.ndarray, k: int, levels: Levels, *, iterations: int = 20) -> kmeans.Clustering:
     """float32 [m, d] whole numbers at scale COARSE, in an order that is itself random -> k centroids, all at once.
 
-    What transforms.two_level computes with many workers. Raises ValueError as kmeans.train does.
+    What transforms.clusters.two_level computes with many workers. Raises ValueError as kmeans.train does.
     """
     coarse = kmeans.train(points[: levels.first_sample], levels.first, iterations=iterations).centroids
     labels, _ = nearest(points, coarse)

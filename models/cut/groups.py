@@ -1,6 +1,6 @@
 """The exact cut inside each of many groups at once: which documents of every group are the first so many of an order.
 
-The counterpart of models.select for clusters. The order is by (priority, tie, unit, row), and a 64-bit key holds the
+The counterpart of cut.select for clusters. The order is by (priority, tie, unit, row), and a 64-bit key holds the
 priority and the head of the tie. Each pass counts, for every group, the documents that share the bits found so far by
 their next few bits; what is counted is bounded by CELLS whatever the number of documents. After the priority and
 SETTLED bits of the tie, what is left of a group is a handful, and is sorted. Few documents are sorted at once.

@@ -209,7 +209,7 @@ class Embedder:
     def layer_angles(self, texts: Sequence[str]) -> np.ndarray:
         """float64 [n + 1, n + 1]: mean angle (over pi) between the inputs of the n layers and the last one's output.
 
-        See models.program.angles_between. Raises ValueError for no texts, and a model without layers.
+        See models.embedders.program.angles_between. Raises ValueError for no texts, and a model without layers.
         """
         if not texts:
             raise ValueError("angles between layers need texts")

@@ -1,4 +1,4 @@
-"""Token states to vectors of unit length: pooling, dense layers, normalisation, as a models.chain.Chain lists them."""
+"""Token states to vectors of unit length: pooling, dense layers, normalisation, as a chain.Chain lists them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

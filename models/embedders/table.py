@@ -43,7 +43,7 @@ class Given(NamedTuple):
 
 
 class StaticEmbedder:
-    """An embedder without a network: what models.embedder.Embedder does, under the same names.
+    """An embedder without a network: what models.embedders.network.Embedder does, under the same names.
 
     `dimension` of the vectors; `window`: texts that are best given at once. A text without known tokens gets the
     direction of the mean of all rows.

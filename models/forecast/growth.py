@@ -14,7 +14,7 @@ RECORD_EXTRA = 20
 
 
 def record_bytes(dimension: int) -> int:
-    """A document among the vectors sorted by cluster: transforms.clusters.record_dtype."""
+    """A document among the vectors sorted by cluster: transforms.clusters.assign.record_dtype."""
     return 2 * dimension + RECORD_EXTRA
 
 
@@ -43,7 +43,7 @@ def pair_flops(documents: float, cluster: float, dimension: int) -> float:
 
 
 def training_flops(sample: float, clusters: float, dimension: int, iterations: int = 20) -> float:
-    """models.kmeans: half of the iterations see a quarter of the sample, a quarter as many see all of it."""
+    """models.clustering.kmeans: half of the iterations see a quarter of the sample, a quarter as many see all of it."""
     return 2.0 * sample * clusters * dimension * (-(-iterations // 2) / 4 + -(-iterations // 4))
 
 

@@ -1,7 +1,7 @@
 """Text quality from simple rules about lines (Sharma et al. 2024, Text Quality-Based Pruning, arXiv 2405.01582).
 
 Every rule says something good about a line; the paper's rules that mark bad lines are turned round, because a weight is
-learnt from the lines that satisfy the rule. Its four rules that need a parser are models.parser_rules; without a parser
+learnt from the lines that satisfy the rule. Its four rules that need a parser are parser_rules.py; without a parser
 weights are shares of the others. All arithmetic is on whole numbers, so scores are the same everywhere.
 """
 
@@ -78,9 +78,9 @@ RULES: dict[str, Callable[[Line], bool]] = {
 }
 
 
-# The rules of models.parser_rules come after those above, wherever there is a parser.
+# The rules of models.methods.parser_rules come after those above, wherever there is a parser.
 ALL_RULES = (*RULES, *PARSER_RULES)
-# Lines -> bool [lines, rules], in the order of PARSER_RULES: models.parser_rules.SpacyParser.
+# Lines -> bool [lines, rules], in the order of PARSER_RULES: models.methods.parser_rules.SpacyParser.
 Parse = Callable[[Sequence[str]], np.ndarray]
 
 
@@ -176,7 +176,7 @@ def learn_weights(
 ) -> dict[str, float]:
     """Weights by rule: how much lower the perplexity of the lines that satisfy it is, max(0, (all - own) / all).
 
-    bits_of: different lines -> int64 [lines], what each costs, UNITS_PER_BIT to a bit (models.ngram.cross_bits).
+    bits_of: different lines -> int64 [lines], what each costs, UNITS_PER_BIT to a bit (methods.ngram.cross_bits).
     Perplexity is per byte, line ends counted. A line that occurs again counts once: text that is everywhere would have
     a low perplexity for being everywhere. Weights have four decimals.
     """

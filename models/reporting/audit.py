@@ -91,7 +91,7 @@ def percentiles(values: np.ndarray, *which: float) -> dict[str, float]:
 
 
 def cluster_summary(statistics: np.ndarray, removed: np.ndarray | None = None) -> dict[str, Any]:
-    """What transforms.clusters.ClusterStatistics counted, int64 [4, k], in a few numbers.
+    """What transforms.clusters.assign.ClusterStatistics counted, int64 [4, k], in a few numbers.
 
     removed: int64 [k], documents that the clustering's step removed. Similarities are cosines to the own centroid,
     distances 1 - cosine; the spread within a cluster is known to about 0.001, as squares are added in millionths.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Clustered(Step):
-    """clusters: how many, `auto` is the square root of the documents still in; assignment: as models.assign.METHODS.
+    """clusters: how many, `auto` is the square root of the documents still in; assignment: as assign.METHODS.
 
     They are trained on sample_per_cluster documents each, at most max_sample in all. A worker that trains holds at most
     trainer_bytes: where that is too little for all clusters at once, they are trained in two levels. refine: iterations

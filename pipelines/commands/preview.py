@@ -146,7 +146,7 @@ class Preview:
         }
 
     def _chance(self, units: list[int]) -> dict[str, Any] | None:
-        """How similar documents are by chance, as transforms.chance has it."""
+        """How similar documents are by chance, as transforms.audit.chance has it."""
         run, name = self.run, self.name
         clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
         probed = Probed(run.centroids(name), clusters, 0, 0, run.semdedup_scale(name), run.recipe.seed)

@@ -127,6 +127,6 @@ def _flops_per_token(run: Run, embedder: Any) -> float:
 
 
 def weight_bytes(run: Run) -> int:
-    """Bytes of the model's weights, as transforms.embeddings.Embed counts them."""
+    """Bytes of the model's weights, as transforms.embeddings.embed.Embed counts them."""
     files = Path(local_directory(run.model)).rglob("*")
     return sum(path.stat().st_size for path in files if path.suffix in WEIGHTS)

@@ -56,7 +56,7 @@ class Input(Strict):
 
 class Embedding(Strict):
     """The model (default: all-MiniLM-L6-v2 as installed), how many tokens of a text it sees, and what decides the
-    vectors besides: see models.embedder_config.EmbedderConfig. dtype auto is bfloat16 on accelerators.
+    vectors besides: see models.embedders.config.EmbedderConfig. dtype auto is bfloat16 on accelerators.
     """
 
     model: str | None = None
@@ -143,7 +143,7 @@ class Recipe(Strict):
 
     @property
     def counting(self) -> tuple[str, str]:
-        """How tokens are counted, as transforms.documents.Reading has it; the model's directory is filled in later."""
+        """How tokens are counted, as documents.documents.Reading has it; the model's directory is filled in later."""
         tokens = self.input.tokens
         if tokens == "auto":
             embeds = self.needs_vectors and self.input.vector is None and self.input.text is not None

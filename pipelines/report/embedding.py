@@ -13,7 +13,7 @@ COUNTED = ("truncated", "tokens_cut", "unknown", "chunked", "windows", "without_
 def embedding_counts(run: Finished) -> dict[str, Any] | None:
     """The model, how it was used, and totals of the embeddings' manifest; None where no model was run.
 
-    `how` is what decided the vectors (models.embedder.Embedder.recipe). `embedded` documents are what the other numbers
+    `how` is what decided the vectors (Embedder.recipe). `embedded` documents are what the other numbers
     are about: those `reused` were embedded, and counted, before. A count is None where an older version left none.
     """
     found = run.find("embeddings") if run.recipe.needs_vectors else None

@@ -40,7 +40,7 @@ class SourceTally:
         """The LISTED largest sources and how many there are; None where the run does not tell them apart.
 
         named: sources by the step whose options say them; `unknown` are those that no document has. `skewed` are those
-        that kept much less or more than the average, as models.skew.marks tells them, furthest from it first.
+        that kept much less or more than the average, as clustering.skew.marks tells them, furthest from it first.
         """
         if not self.told_apart:
             return None

@@ -104,7 +104,7 @@ class CopyCentroids(beam.DoFn):
 
 @dataclass
 class AdoptCentroids(beam.PTransform):
-    """pipeline -> centroids/ with those of another run; `method` as models.assign.METHODS."""
+    """pipeline -> centroids/ with those of another run; `method` as models.clustering.assign.METHODS."""
 
     source: Artifact
     centroids: Artifact

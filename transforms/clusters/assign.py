@@ -220,7 +220,7 @@ class AssignClusters(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that a worker needs, as transforms.memory counts them; the centroids are finished."""
+        """Bytes that a worker needs, as transforms.stages.memory counts them; the centroids are finished."""
         totals = self.centroids.manifest["totals"]
         clusters = totals["k"] + sum(count for _, count in totals.get("splits", []))
         return memory.assignment(k=clusters, dimension=totals["dimension"], run_bytes=self.run_bytes)

@@ -54,9 +54,9 @@ class Members:
 
 @dataclass(frozen=True)
 class Training:
-    """k clusters from about `sample` of `population` documents; `method` as models.assign.METHODS.
+    """k clusters from about `sample` of `population` documents; `method` as models.clustering.assign.METHODS.
 
-    levels: how to train them in two levels (transforms.two_level); MakeCentroids trains in one.
+    levels: how to train them in two levels (transforms.clusters.two_level); MakeCentroids trains in one.
     """
 
     k: int
@@ -196,7 +196,7 @@ class MakeCentroids(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that the worker that trains needs, as transforms.memory counts them; the embeddings are finished."""
+        """Bytes that the worker that trains needs, as stages.memory counts them; the embeddings are finished."""
         return memory.training(
             sample=self.training.sample,
             dimension=self.members.embeddings.manifest["totals"]["max_dimension"],

@@ -1,7 +1,7 @@
 """Refinement: one iteration of k-means over all members, not a sample: centroids -> better centroids.
 
 Every unit is assigned, as for clusters/, and its members are added up by cluster in whole numbers; sums of whole
-numbers do not depend on the order of adding, so the result is models.lloyd.lloyd of all members at once.
+numbers do not depend on the order of adding, so the result is models.clustering.lloyd.lloyd of all members at once.
 """
 
 from collections.abc import Iterable, Iterator

@@ -4,7 +4,7 @@
                  -> each cluster's points, thinned to what a worker holds -> its share of the centroids -> all, in order
 
 Vectors cross two shuffles, in blocks of bounded size, and no worker holds more than one training. The result is that
-of models.two_level.train on the whole sample, whatever the workers, bundles and parts.
+of models.clustering.two_level.train on the whole sample, whatever the workers, bundles and parts.
 """
 
 import json
@@ -164,7 +164,7 @@ class JoinShares(beam.DoFn):
 
 @dataclass
 class MakeTwoLevels(beam.PTransform):
-    """pipeline -> centroids/ as transforms.centroids.MakeCentroids makes them, trained as training.levels says.
+    """pipeline -> centroids/ as clusters.centroids.MakeCentroids makes them, trained as training.levels says.
 
     trainer_bytes: what the levels were planned for, and what a worker that trains needs besides its process.
     """
@@ -185,7 +185,7 @@ class MakeTwoLevels(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that a worker that trains needs, as transforms.memory counts them."""
+        """Bytes that a worker that trains needs, as transforms.stages.memory counts them."""
         return memory.training_in_two_levels(
             trainer_bytes=self.trainer_bytes, dimension=self.dimension, k=self.training.k
         )

@@ -25,7 +25,7 @@ class Texts:
         """(bool [n], the texts where it is True), window after window; all n together are the rows of documents/.
 
         wanted: bool [rows of documents/], for fewer than are still in. Raises ArtifactError when the unit no longer has
-        the records that it had, and all that transforms.reading.read_unit raises.
+        the records that it had, and all that transforms.corpus.reading.read_unit raises.
         """
         rows = self.documents.read(unit.id, ["row"])["row"].to_numpy()
         alive = survivors(self.keep, unit.id, len(rows))

@@ -241,7 +241,7 @@ class Embed(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that a worker needs, as transforms.memory counts them."""
+        """Bytes that a worker needs, as transforms.stages.memory counts them."""
         weights = 0
         if self.embedder is not None:
             files = Path(local_directory(self.embedder.model)).rglob("*")

@@ -31,7 +31,7 @@ class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
         self._sizes = {"min_batch_size": min_batch_size, "max_batch_size": max_batch_size}
 
     def load_model(self) -> Any:
-        """The embedder, in the worker. Raises as models.embedder.load does."""
+        """The embedder, in the worker. Raises as models.embedders.network.load does."""
         return load(self._config)
 
     def run_inference(

@@ -94,7 +94,7 @@ def add_counts(blocks: Iterable[bytes]) -> bytes:
 class FindLosses(beam.PTransform):
     """Parts of all units -> dicts of totals: `lost_sources` and `lost_clusters`, absent where there are none.
 
-    share: as models.skew.lost, of sources; a cluster is lost when nothing of it is kept. Each is {groups, documents,
+    share: as skew.lost, of sources; a cluster is lost when nothing of it is kept. Each is {groups, documents,
     kept, largest: [[name or number, documents, kept], ...]}, and those of clusters are by step.
     """
 

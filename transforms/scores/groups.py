@@ -1,6 +1,6 @@
 """Scores that depend on an exact cut inside each cluster, found without moving documents to one place.
 
-Units are counted by cluster and a few bits at a time (models.grouped_cut); only those tables travel, and at the end the
+Units are counted by cluster and a few bits at a time (models.cut.groups); only those tables travel, and at the end the
 handful of documents that the counts do not tell apart.
 """
 

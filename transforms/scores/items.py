@@ -121,7 +121,7 @@ class ReadItems(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that the one worker needs, as transforms.memory counts them."""
+        """Bytes that the one worker needs, as transforms.stages.memory counts them."""
         return memory.PROCESS + (memory.MODEL_RUNTIME if self.embed and self.embedder else 0)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:

@@ -102,7 +102,7 @@ class FindWeights(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that the worker that learns needs, as transforms.memory counts them."""
+        """Bytes that the worker that learns needs, as transforms.stages.memory counts them."""
         return memory.PROCESS + memory.MODEL_RUNTIME + LEARNING * self.validation.documents * self.validation.bytes
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
@@ -122,7 +122,7 @@ class FindWeights(beam.PTransform):
         return both | Commit(artifacts=(self.weights,), expected=self.units, config=config)
 
 
-# The rules that cost a document most, the costliest first, and what they did (parts of models.quality.SCALE).
+# The rules that cost a document most, the costliest first, and what they did (parts of models.methods.quality.SCALE).
 COSTS = pa.list_(pa.struct([("rule", pa.string()), ("cost", pa.int64())]))
 
 

@@ -257,7 +257,7 @@ class ScoreReference(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that a worker needs, as transforms.memory counts them: a piece of either side."""
+        """Bytes that a worker needs, as transforms.stages.memory counts them: a piece of either side."""
         return memory.scoring(
             bin_bytes=2 * self.bin_bytes,
             record_bytes=record_dtype(self.sides.dimension).itemsize,

@@ -200,7 +200,7 @@ class ScoreSemDeDup(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that a worker needs, as transforms.memory counts them."""
+        """Bytes that a worker needs, as transforms.stages.memory counts them."""
         return memory.scoring(
             bin_bytes=self.bin_bytes,
             record_bytes=record_dtype(self.dimension).itemsize,

@@ -87,7 +87,7 @@ class MakeClassifier(beam.PTransform):
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that the worker that trains needs, as transforms.memory counts them."""
+        """Bytes that the worker that trains needs, as transforms.stages.memory counts them."""
         dimension = self.members.embeddings.manifest["totals"]["max_dimension"]
         second = 8 * (dimension + 1) ** 2
         return memory.training(sample=self.teaching.sample, dimension=dimension, k=1) + 8 * second

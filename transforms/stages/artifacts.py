@@ -3,7 +3,7 @@
 A part's name carries the stage's key, a digest of its configuration and inputs, so parts of different configurations
 never mix; a stage whose manifest has the wanted key is skipped, and so is a part that is already there.
 
-Every file carries a checksum of its own (transforms.sealed): parts of a stage under way are taken only where it is
+Every file carries a checksum of its own (storage.sealed): parts of a stage under way are taken only where it is
 right, and a damaged manifest is none, so that the stage is done again from its parts. Of a finished stage the manifest
 has the parts' sizes and checksums too, and the names of the files that lie beside them.
 """

@@ -73,7 +73,7 @@ def test_length_table_has_equal_groups_and_their_shares():
 
 
 def statistics(similarities: list[np.ndarray]) -> np.ndarray:
-    """As transforms.clusters.ClusterStatistics adds them up."""
+    """As transforms.clusters.assign.ClusterStatistics adds them up."""
     dots = [np.rint(values * COARSE**2) for values in similarities]
     squares = [np.rint(np.square(values / COARSE**2) * 1e6).sum() for values in dots]
     sizes = [len(values) for values in dots]
