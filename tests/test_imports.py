@@ -2,7 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,45 @@ ROOT = Path(__file__).parents[1]
 LAYERS = ("models", "transforms", "pipelines")
 FOLDERS = (*LAYERS, "templates", "benchmarks", "tests")
 HEAVY = {"tensorflow", "tensorflow_text", "jax", "flax", "scann", "apache_beam"}
+# Every package of the source, lowest first: a file imports from its own package and from those above it in this list.
+# A file that lies in none of them (pipelines/main.py) is above all.
+PACKAGES = (
+    "models/arrays",
+    "models/checkpoints",
+    "models/clustering",
+    "models/cut",
+    "models/methods",
+    "models/tokenizers",
+    "models/layers",
+    "models/families",
+    "models/embedders",
+    "models/forecast",
+    "models/reporting",
+    "transforms/storage",
+    "transforms/records",
+    "transforms/formats/parquet",
+    "transforms/pages",
+    "transforms/formats",
+    "transforms/corpus",
+    "transforms/stages",
+    "transforms/documents",
+    "transforms/clusters",
+    "transforms/scores",
+    "transforms/embeddings",
+    "transforms/minhash",
+    "transforms/outcome",
+    "transforms/audit",
+    "pipelines/terminal",
+    "pipelines/base",
+    "pipelines/steps",
+    "pipelines/recipe",
+    "pipelines/run",
+    "pipelines/report",
+    "pipelines/launch",
+    "pipelines/status",
+    "pipelines/plan",
+    "pipelines/commands",
+)
 # What runs code hidden in data, or makes code of strings.
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
 UNSAFE_CALLS = {"eval", "exec", "__import__"}
@@ -122,3 +162,107 @@ def test_the_rules_notice_a_heavy_library_in_an_init() -> None:
 )
 def test_the_rules_allow_what_the_layers_are_for(folder: str, source: str) -> None:
     assert violations(source, folder=folder) == []
+
+
+# Walls ----------------------------------------------------------------------------------------------------------
+
+
+def package_of(file: str) -> str:
+    """The package of a file, `pipelines/base` of `pipelines/base/step`; `` of a file that is in none."""
+    return max((name for name in PACKAGES if f"{file}/".startswith(f"{name}/")), key=len, default="")
+
+
+def imports_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """The files of the source that each file imports, at its top, in a function or under TYPE_CHECKING alike.
+
+    >>> imports_of({"a": "from sluice.b.c import name", "b/c": "import sys"})
+    {'a': {'b/c'}, 'b/c': set()}
+    """
+    found: dict[str, set[str]] = {file: set() for file in sources}
+    for file, source in sources.items():
+        for name in imported(ast.parse(source)):
+            parts = name.split(".")
+            if parts[0] == "sluice":
+                # The last part is a file, a folder, or something that a file defines.
+                places = ("/".join(parts[1:end]) for end in range(len(parts), 1, -1))
+                found[file].update([next(place for place in places if place in sources)])
+        found[file].discard(file)
+    return found
+
+
+def climbs(imports: Mapping[str, set[str]]) -> list[str]:
+    """Imports of a package that does not stand below the importing file's own."""
+    height = {name: place for place, name in enumerate((*PACKAGES, ""))}
+    return [
+        f"{file} imports {other}"
+        for file, others in imports.items()
+        for other in sorted(others)
+        if package_of(file) != package_of(other) and height[package_of(other)] >= height[package_of(file)]
+    ]
+
+
+def circle(imports: Mapping[str, set[str]]) -> list[str]:
+    """Files of which each imports the next and the last the first; [] where there are none."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def source_files() -> dict[str, str]:
+    """What is in each file of the three layers, by its path without .py; a folder's __init__ has the folder's name."""
+    paths = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sources(*LAYERS)}
+    return {name.removesuffix("/__init__"): path.read_text("utf-8") for name, path in paths.items()}
+
+
+# Being taken down.
+EXCEPTIONS: set[str] = {
+    "pipelines/base/clustered imports pipelines/run/adopting",
+    "pipelines/base/clustered imports pipelines/run/run",
+    "pipelines/base/items imports pipelines/run/finished",
+    "pipelines/base/items imports pipelines/run/run",
+    "pipelines/base/step imports pipelines/run/finished",
+    "pipelines/base/step imports pipelines/run/run",
+    "pipelines/base/work imports pipelines/run/run",
+    "pipelines/launch/jobs imports pipelines/curate",
+    "pipelines/launch/stage imports pipelines/curate",
+    "pipelines/plan/plan imports pipelines/curate",
+    "pipelines/recipe/options imports pipelines/run/resources",
+    "pipelines/report/page imports pipelines/commands/clusters",
+    "pipelines/report/report imports pipelines/commands/clusters",
+    "pipelines/steps/contamination imports pipelines/run/finished",
+    "pipelines/steps/contamination imports pipelines/run/run",
+    "pipelines/steps/quality imports pipelines/run/run",
+    "pipelines/steps/random_control imports pipelines/run/finished",
+    "pipelines/steps/random_control imports pipelines/run/run",
+    "pipelines/steps/reference imports pipelines/run/earlier",
+    "pipelines/steps/reference imports pipelines/run/finished",
+    "pipelines/steps/reference imports pipelines/run/run",
+    "pipelines/steps/target imports pipelines/run/run",
+}
+
+
+def test_packages_import_only_what_stands_below_them() -> None:
+    # The layer's own __init__ makes settings for all below it.
+    files = {file: text for file, text in source_files().items() if file not in LAYERS}
+    assert set(climbs(imports_of(files))) - EXCEPTIONS == set()
+
+
+def test_every_package_is_there() -> None:
+    assert [name for name in PACKAGES if not (ROOT / name).is_dir()] == []
+
+
+def test_every_file_is_in_a_package_or_starts_something() -> None:
+    assert {file for file in source_files() if not package_of(file)} == {*LAYERS, "pipelines/main", "pipelines/curate"}
+
+
+def test_an_import_that_climbs_is_noticed_wherever_it_stands() -> None:
+    source = "def f():\n    from sluice.pipelines.run.run import Run"
+    files = {"pipelines/steps/exact": source, "pipelines/run/run": "from sluice.pipelines.steps.exact import Exact"}
+    assert climbs(imports_of(files)) == ["pipelines/steps/exact imports pipelines/run/run"]
+
+
+def test_a_circle_is_noticed() -> None:
+    files = {"a": "from sluice.b import x", "b": "if TYPE_CHECKING:\n    from sluice import c", "c": "import sluice.a"}
+    assert set(circle(imports_of(files))) == {"a", "b", "c"}
