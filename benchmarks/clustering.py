@@ -75,7 +75,7 @@ def judge(path: str, found: str) -> dict[str, float]:
     """Objectives and imbalance of the centroids in a file, over trained and other vectors, and after refinement."""
     from sluice.models.arrays.products import nearest
     from sluice.models.arrays.vectors import COARSE
-    from sluice.models.clustering.lloyd import lloyd
+    from sluice.models.clustering.kmeans import lloyd
 
     trained, others = points_of(path)
     centroids = np.load(found)

@@ -33,12 +33,17 @@ def seeded(id_hashes: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     words = np.ascontiguousarray(id_hashes).view("<u8").reshape(-1, 2)
     salt = hashlib.blake2b(f"{purpose}:{seed}".encode(), digest_size=16).digest()
     low, high = np.frombuffer(salt, dtype="<u8")
+    return mix(words[:, 0] ^ mix(words[:, 1] ^ high) ^ low)
+
+
+def mix(value: np.ndarray) -> np.ndarray:
+    """splitmix64's finaliser: uint64 -> uint64, one to one.
+
+    >>> mix(np.arange(2, dtype=np.uint64))
+    array([16294208416658607535, 10451216379200822465], dtype=uint64)
+    """
     with np.errstate(over="ignore"):
-        return _mix(words[:, 0] ^ _mix(words[:, 1] ^ high) ^ low)
-
-
-def _mix(value: np.ndarray) -> np.ndarray:
-    value = value + _GAMMA
-    value = (value ^ (value >> np.uint64(30))) * _MIX_1
-    value = (value ^ (value >> np.uint64(27))) * _MIX_2
-    return value ^ (value >> np.uint64(31))
+        value = value + _GAMMA
+        value = (value ^ (value >> np.uint64(30))) * _MIX_1
+        value = (value ^ (value >> np.uint64(27))) * _MIX_2
+        return value ^ (value >> np.uint64(31))

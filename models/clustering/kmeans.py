@@ -53,12 +53,12 @@ def train(points: np.ndarray, k: int, *, iterations: int = 20) -> Clustering:
     k = len(result.centroids)
     quarter = max(len(points) // 4, min(len(points), 16 * k))
     for stage, rounds in ((points[:quarter], -(-iterations // 2)), (points, -(-iterations // 4))):
-        sizes = _lloyd(stage, result, rounds)
+        sizes = _iterate(stage, result, rounds)
         result.imbalance = float(k * np.square(sizes, dtype=np.float64).sum() / len(stage) ** 2)
     return result
 
 
-def _lloyd(points: np.ndarray, result: Clustering, rounds: int) -> np.ndarray:
+def _iterate(points: np.ndarray, result: Clustering, rounds: int) -> np.ndarray:
     """At most `rounds` iterations, fewer once they gain less than GAIN; returns the cluster sizes int64 [k]."""
     k = len(result.centroids)
     sums = np.zeros(result.centroids.shape, np.int64)
@@ -79,11 +79,7 @@ def _lloyd(points: np.ndarray, result: Clustering, rounds: int) -> np.ndarray:
         if before[0] >= 0:
             add_by_label(sums, points, moved, before, sign=-1)
             sizes -= np.bincount(before[moved], minlength=k)
-        updated = normalise_centroids(sums)
-        # Opposite points can cancel out: such a centroid stays where it was.
-        vanished = ~updated.any(axis=1)
-        updated[vanished] = result.centroids[vanished]
-        result.centroids = updated
+        result.centroids = update(sums, result.centroids)
         _refill(points, result, labels=labels, dots=dots, sizes=sizes)
         if objective - previous < GAIN * abs(objective):
             break
@@ -133,3 +129,36 @@ def _first_distinct(points: np.ndarray, k: int) -> np.ndarray:
         if len(seen) == k:
             break
     return points[list(seen.values())].copy()
+
+
+def lloyd(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, float]:
+    """One iteration over all points: (updated centroids, mean cosine to the centroids given).
+
+    points: float32 [n, d], centroids: float32 [k, d], whole numbers at scale COARSE. Sums are exact, so any way of
+    dividing the points gives the same: transforms.clusters.refine adds up the sums of many workers.
+    """
+    labels, dots = nearest(points, centroids)
+    sums, _ = sum_by_label(points, labels, len(centroids))
+    return update(sums, centroids), int(dots.sum(dtype=np.int64)) / len(points) / COARSE**2
+
+
+def sum_by_label(points: np.ndarray, labels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [n, d] whole numbers, labels [n] below k -> their exact sums int64 [k, d] and counts int64 [k]."""
+    sums = np.zeros((k, points.shape[1]), np.int64)
+    order = np.argsort(labels, kind="stable")
+    if len(order):
+        ordered = labels[order]
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        sums[ordered[starts]] = np.add.reduceat(points[order].astype(np.int64), starts, axis=0)
+    return sums, np.bincount(labels, minlength=k)
+
+
+def update(sums: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """int64 [k, d] sums of members -> float32 [k, d] centroids at scale COARSE.
+
+    A centroid without members, or whose members cancel out, stays where it was.
+    """
+    updated = normalise_centroids(sums)
+    vanished = ~updated.any(axis=1)
+    updated[vanished] = centroids[vanished]
+    return updated

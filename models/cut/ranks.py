@@ -1,9 +1,12 @@
-"""Running totals inside groups, over keys that are sorted in several places at once."""
+"""Running totals inside groups, over keys that are sorted in several places at once; bins of lengths as groups."""
 
 import bisect
 from dataclasses import dataclass
 
 import numpy as np
+
+# Bins of lengths for every doubling: neighbours differ by an eighth at most.
+STEPS = 8
 
 # A document's group (three numbers), its order in it, where it is, and what it weighs.
 KEY = np.dtype(
@@ -19,7 +22,7 @@ KEY = np.dtype(
 
 
 @dataclass(frozen=True)
-class Range:
+class SortedRange:
     """What one sorted range of keys says to the next: its first and last group, and what the last one weighs in it."""
 
     number: int
@@ -65,13 +68,13 @@ def running_totals(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total - np.repeat(before, sizes), np.repeat(np.arange(len(starts)), sizes) == 0
 
 
-def describe_range(number: int, keys: np.ndarray, totals: np.ndarray) -> Range:
-    """The Range of sorted KEY rows, at least one, and their running totals."""
+def describe_range(number: int, keys: np.ndarray, totals: np.ndarray) -> SortedRange:
+    """The SortedRange of sorted KEY rows, at least one, and their running totals."""
     first, last = (tuple(keys["group"][place].tolist()) for place in (0, -1))
-    return Range(number, first, last, int(totals[-1]))
+    return SortedRange(number, first, last, int(totals[-1]))
 
 
-def carries(ranges: list[Range]) -> dict[int, int]:
+def carries(ranges: list[SortedRange]) -> dict[int, int]:
     """For each range, what its first group weighs in the ranges before it."""
     found: dict[int, int] = {}
     group: tuple[int, ...] | None = None
@@ -82,3 +85,14 @@ def carries(ranges: list[Range]) -> dict[int, int]:
         weight = one.weight + (found[one.number] if one.first == one.last else 0)
         group = one.last
     return found
+
+
+def length_bins(lengths: np.ndarray) -> np.ndarray:
+    """Lengths [n] >= 0 -> int64 [n]: below 16 the length itself, then eight equal bins for every doubling."""
+    whole = np.asarray(lengths, np.int64)
+    exponent = np.zeros(len(whole), np.int64)
+    for shift in (32, 16, 8, 4, 2, 1):
+        larger = (whole >> exponent) >> shift > 0
+        exponent[larger] += shift
+    extra = np.maximum(exponent - 3, 0)
+    return STEPS * extra + (whole >> extra)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sluice.models import checkpoints
-from sluice.models.arrays.threads import by_batches
+from sluice.models.arrays.parallel import by_batches
 from sluice.models.checkpoints import tensors
 from sluice.models.embedders import token_table
 from sluice.models.embedders.config import Counters, EmbedderConfig

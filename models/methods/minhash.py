@@ -11,7 +11,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from sluice.models.methods.shingles import Shingling, mix, shingle
+from sluice.models.arrays.hashing import mix
+from sluice.models.methods.shingles import Shingling, shingle
 
 # Characters, and shingles, that are worked on together: what stays in a core's cache.
 BATCH = 1 << 17

@@ -9,6 +9,8 @@ import functools
 
 import numpy as np
 
+from sluice.models.methods.components import join
+
 # Below every dot product: there is no earlier member, and nothing to remove the document for.
 NO_NEIGHBOUR = np.int32(-(2**31))
 RULES = ("official", "greedy", "components")
@@ -75,21 +77,22 @@ def components(points: np.ndarray, threshold: int, *, tile: int = TILE) -> tuple
     size = len(points)
     best = np.full(size, NO_NEIGHBOUR, np.int32)
     where = np.full(size, -1, np.int32)
-    parent = np.arange(size)
+    names = np.arange(size)
     for start in range(0, size, tile):
         columns = points[start : start + tile]
+        stop = start + len(columns)
         for first in range(0, size, tile):
             products = columns @ points[first : first + tile].T
-            own = np.arange(start, start + len(columns)) - first
-            inside = np.flatnonzero((own >= 0) & (own < products.shape[1]))
-            products[inside, own[inside]] = -np.inf
-            stop = start + len(columns)
+            if first == start:
+                np.fill_diagonal(products, -np.inf)
             members = np.arange(first, first + products.shape[1])
             _take_best(products, members, best=best[start:stop], where=where[start:stop])
-            for row, column in np.argwhere(products > threshold):
-                _join(parent, int(start + row), int(first + column))
-    first_of_component = np.array([_root(parent, row) == row for row in range(size)], bool)
-    best[first_of_component], where[first_of_component] = NO_NEIGHBOUR, -1
+            # Tile by tile: all edges of a large cluster of copies would not fit into memory.
+            row, column = np.nonzero(products > threshold)
+            if len(row):
+                names = join(names, row + start, column + first)
+    is_first = names == np.arange(size)
+    best[is_first], where[is_first] = NO_NEIGHBOUR, -1
     return best, where
 
 
@@ -101,18 +104,6 @@ def _take_best(products: np.ndarray, positions: np.ndarray, *, best: np.ndarray,
     better = np.isfinite(values) & (values > best)
     best[better] = values[better].astype(np.int32)
     where[better] = positions[index[better]]
-
-
-def _root(parent: np.ndarray, row: int) -> int:
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = int(parent[row])
-    return row
-
-
-def _join(parent: np.ndarray, a: int, b: int) -> None:
-    a, b = _root(parent, a), _root(parent, b)
-    parent[max(a, b)] = min(a, b)
 
 
 def score(points: np.ndarray, *, rule: str, threshold: int | None, tile: int = TILE) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from sluice.models.arrays.hashing import mix
+
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 # What a code point is to a text: part of a word, white space, nothing, a digit, a word of its own.
 LETTER, SPACE, DROPPED, DIGIT, ALONE = range(5)
@@ -61,15 +63,6 @@ def shingle(texts: Sequence[str], how: Shingling) -> tuple[np.ndarray, np.ndarra
         short = lengths < how.shortest
         found, sizes = found[np.repeat(~short, sizes)], np.where(short, 0, sizes)
     return found, sizes
-
-
-def mix(value: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser: uint64 -> uint64, one to one."""
-    with np.errstate(over="ignore"):
-        value = value + _BASE
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return value ^ (value >> np.uint64(31))
 
 
 def _spelled(text: str, how: str) -> str:

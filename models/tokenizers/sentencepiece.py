@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sluice.models.arrays.threads import by_batches
+from sluice.models.arrays.parallel import by_batches
 from sluice.models.checkpoints import read_json
 from sluice.models.tokenizers import truncation
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sluice.models.arrays.threads import by_batches
+from sluice.models.arrays.parallel import by_batches
 from sluice.models.tokenizers.bert_files import (
     SPECIAL,
     Rules,

@@ -7,7 +7,7 @@ import numpy as np
 
 from sluice.models.arrays.hashing import seeded
 from sluice.models.reporting import audit
-from sluice.models.reporting.length_control import shared_with_length
+from sluice.models.reporting.audit import shared_with_length
 from sluice.transforms.audit.views import AuditedStep, View
 from sluice.transforms.scores.copies import NONE
 

@@ -1,7 +1,7 @@
 """Refinement: one iteration of k-means over all members, not a sample: centroids -> better centroids.
 
 Every unit is assigned, as for clusters/, and its members are added up by cluster in whole numbers; sums of whole
-numbers do not depend on the order of adding, so the result is models.clustering.lloyd.lloyd of all members at once.
+numbers do not depend on the order of adding, so the result is models.clustering.kmeans.lloyd of all members at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ import apache_beam as beam
 import numpy as np
 
 from sluice.models.arrays.vectors import COARSE, coarse
-from sluice.models.clustering.lloyd import sum_by_label, update
+from sluice.models.clustering.kmeans import sum_by_label, update
 from sluice.transforms.clusters.assign import WINDOW_ROWS, WriteClusters
 from sluice.transforms.clusters.centroids import OF_PARTS, Members, all_centroids, save_array, save_index
 from sluice.transforms.stages.artifacts import Artifact, Part

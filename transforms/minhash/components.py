@@ -13,8 +13,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from sluice.models.arrays.hashing import mix
 from sluice.models.methods.components import stars
-from sluice.models.methods.shingles import mix
 from sluice.transforms.minhash.edges import ROW, by_unit, read_edges, unique_edges, vertices, write_edges
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact

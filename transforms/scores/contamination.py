@@ -7,8 +7,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from sluice.models.arrays.matches import above, best_match
 from sluice.models.arrays.parallel import parallel
+from sluice.models.arrays.products import above, best_match
 from sluice.transforms.corpus import reading
 from sluice.transforms.corpus.prefetch import ahead
 from sluice.transforms.records.records import Fields, Unit

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.models.arrays.hashing import seeded
-from sluice.models.cut.lengths import length_bins
+from sluice.models.cut.ranks import length_bins
 from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.ranks import lengths
 from sluice.transforms.scores.simple import WriteScores

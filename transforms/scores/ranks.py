@@ -16,8 +16,7 @@ import pyarrow as pa
 
 from sluice.models.arrays.hashing import id_hash, seeded
 from sluice.models.cut import ranks
-from sluice.models.cut.lengths import length_bins
-from sluice.models.cut.ranks import KEY, Range
+from sluice.models.cut.ranks import KEY, SortedRange, length_bins
 from sluice.transforms.clusters.centroids import load_array
 from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.base import Guard, token_weights, write_scores
@@ -130,7 +129,10 @@ class SendKeys(beam.DoFn):
 
 
 class RankRange(beam.DoFn):
-    """(range, KEY blocks) -> (unit, PLACE bytes), and its Range; PLACE.range is -1 but in the range's first group."""
+    """(range, KEY blocks) -> (unit, PLACE bytes), and its SortedRange.
+
+    PLACE.range is -1 but in the range's first group.
+    """
 
     def process(self, group: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
         number, blocks = group
@@ -239,7 +241,7 @@ class RankWithinGroups(beam.PTransform):
         places = ranked.places | "Places" >> beam.Map(lambda place: place).with_output_types(tuple[int, bytes])
         carries = (
             ranked.ranges
-            | "Ranges" >> beam.Map(lambda one: one).with_output_types(tuple[int, Range])
+            | "Ranges" >> beam.Map(lambda one: one).with_output_types(tuple[int, SortedRange])
             | "GatherRanges" >> beam.GroupByKey()
             | "Carry" >> beam.Map(lambda group: ranks.carries(list(group[1])))
         )

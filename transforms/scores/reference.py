@@ -16,8 +16,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from sluice.models.arrays.matches import best_match
 from sluice.models.arrays.parallel import parallel
+from sluice.models.arrays.products import best_match
 from sluice.models.arrays.vectors import COARSE, coarse
 from sluice.models.methods.semdedup import NO_NEIGHBOUR
 from sluice.transforms.clusters.centroids import Members, load_array

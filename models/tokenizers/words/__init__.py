@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sluice.models.arrays.threads import by_batches
+from sluice.models.arrays.parallel import by_batches
 from sluice.models.tokenizers import bert_files
 from sluice.models.tokenizers.bert_files import Rules
 from sluice.models.tokenizers.wordpiece import NOT_PLAIN, SPECIAL_LETTER, Characters

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sluice.models.arrays.products import nearest
 from sluice.models.arrays.vectors import COARSE, coarse, quantise
-from sluice.models.clustering import kmeans, lloyd, two_level
+from sluice.models.clustering import kmeans, two_level
 from sluice.models.clustering.two_level import Levels, Share
 
 
@@ -153,7 +153,7 @@ def test_two_levels_are_nearly_as_good_as_one_and_refined_hardly_worse():
     two = two_level.train(points, 150, Levels(12, 3000, 100, 12_000)).centroids
     refined = two
     for _ in range(3):
-        refined, _ = lloyd.lloyd(points, refined)
+        refined, _ = kmeans.lloyd(points, refined)
     flat, levels, better = (nearest(points, centroids)[1].mean() for centroids in (one, two, refined))
     # 0.962 and 0.998 of it: twice as many true clusters as centroids is what two levels are worst at.
     assert levels > 0.94 * flat
@@ -167,7 +167,7 @@ def test_two_levels_are_nearly_as_good_as_one_and_refined_hardly_worse():
 @given(seed=st.integers(0, 1000), size=st.integers(1, 200), k=st.integers(1, 20), pieces=st.integers(1, 7))
 def test_an_iteration_equals_loops_and_does_not_depend_on_how_the_points_are_divided(seed, size, k, pieces):
     points, centroids = blobs(size, 6, seed=seed), blobs(k, k, seed=seed + 1, noise=1.0)
-    updated, objective = lloyd.lloyd(points, centroids)
+    updated, objective = kmeans.lloyd(points, centroids)
     products = points.astype(np.int64) @ centroids.astype(np.int64).T
     label = products.argmax(axis=1)
     for cluster in range(k):
@@ -178,8 +178,8 @@ def test_an_iteration_equals_loops_and_does_not_depend_on_how_the_points_are_div
     assert objective == pytest.approx(products.max(axis=1).mean() / COARSE**2, rel=1e-12)
     sums = np.zeros(centroids.shape, np.int64)
     for part in np.array_split(np.arange(size), pieces):
-        sums += lloyd.sum_by_label(points[part], label[part], k)[0]
-    assert np.array_equal(lloyd.update(sums, centroids), updated)
+        sums += kmeans.sum_by_label(points[part], label[part], k)[0]
+    assert np.array_equal(kmeans.update(sums, centroids), updated)
 
 
 def test_iterations_over_everything_do_not_make_it_worse():
@@ -187,7 +187,7 @@ def test_iterations_over_everything_do_not_make_it_worse():
     centroids = kmeans.train(points[:300], 30).centroids
     objectives = []
     for _ in range(4):
-        centroids, objective = lloyd.lloyd(points, centroids)
+        centroids, objective = kmeans.lloyd(points, centroids)
         objectives.append(objective)
     assert np.diff(objectives).min() > -1e-4
     assert objectives[-1] > objectives[0]

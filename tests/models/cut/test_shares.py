@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.models.cut import ranks
-from sluice.models.cut.lengths import length_bins
+from sluice.models.cut.ranks import length_bins
 
 KEYS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(-2, 2), st.integers(0, 5), st.integers(0, 9)),

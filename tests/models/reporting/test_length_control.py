@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.models.reporting.length_control import shared_with_length
+from sluice.models.reporting.audit import shared_with_length
 
 
 def test_removing_the_longest_is_all_length() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.models.arrays import threads
+from sluice.models.arrays.parallel import CHARACTERS_PER_CALL
 from sluice.models.checkpoints.default import default_model_dir
 from sluice.models.tokenizers import wordpiece
 
@@ -142,9 +142,10 @@ def test_a_long_text_is_counted_whole(tokenizer):
     assert tokenizer.count(["some words " * 100_000, "", "some"]).tolist() == [200_000, 0, 1]
 
 
-def test_counting_many_texts_keeps_their_order(tokenizer, monkeypatch):
-    monkeypatch.setattr(threads, "CHARACTERS_PER_CALL", 50)
-    assert tokenizer.count(["some " * i for i in range(60)]).tolist() == list(range(60))
+def test_counting_texts_of_several_calls_keeps_their_order(tokenizer):
+    sizes = list(range(0, 40_000, 2_000))
+    assert 5 * sum(sizes) > 3 * CHARACTERS_PER_CALL
+    assert tokenizer.count(["some " * size for size in sizes]).tolist() == sizes
     assert tokenizer.tokenize(["some"] * 5, max_tokens=3)[1].tolist() == [False] * 5
 
 

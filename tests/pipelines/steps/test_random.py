@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sluice.models.arrays.hashing import id_hash
-from sluice.models.cut.lengths import length_bins
+from sluice.models.cut.ranks import length_bins
 from sluice.pipelines.report.page import summary
 from sluice.pipelines.steps.random_control import Random
 from sluice.transforms.scores.random_plans import Epochs

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from sluice.models.arrays import vectors
-from sluice.models.arrays.matches import above, best_match
+from sluice.models.arrays.products import above, best_match
 from sluice.pipelines.commands.explain import explain, render
 from sluice.pipelines.status.status import status
 from sluice.pipelines.steps.reference import Reference
