@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
@@ -31,6 +31,9 @@ log = logging.getLogger("sluice")
 DEFAULT_RUNNER = "FnApiRunner"
 # What Beam's local runners say when a worker's process is gone: killed, or out of memory.
 LOST_WORKER = ("Channel closed prematurely.",)
+
+
+View = TypeVar("View", bound=PipelineOptions)
 
 
 class StageFailed(RuntimeError):
@@ -125,6 +128,23 @@ def start_job(
         raise OSError(f"the job could not be staged below {place}: {error}") from error
 
 
+class Options(PipelineOptions):
+    """Beam's options, each of whose views is made once.
+
+    Beam asks for a view of them some 110 times a job, and each would be an argument parser built anew: a tenth of what
+    a small job takes.
+    """
+
+    def view_as(self, cls: type[View]) -> View:
+        views = self.__dict__.setdefault("_views", {})  # PipelineOptions takes no attributes but options
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_views"}
+
+
 def pipeline_options(beam_args: Sequence[str], stage: str, *, alone: bool = False) -> PipelineOptions:
     """Beam's options: the in-process runner unless another is named, and a name for the job.
 
@@ -136,7 +156,7 @@ def pipeline_options(beam_args: Sequence[str], stage: str, *, alone: bool = Fals
         args.append(f"--runner={DEFAULT_RUNNER}")
     # All code is in the package: nothing of the launching process needs to travel. The types of Sluice's graphs are
     # checked by its tests, not again by every job: it would be a quarter of a job's start.
-    options = PipelineOptions(args, save_main_session=False, pipeline_type_check=False)
+    options = Options(args, save_main_session=False, pipeline_type_check=False)
     cloud = options.view_as(GoogleCloudOptions)
     slug = stage.replace("/", "-")
     if not cloud.job_name:
