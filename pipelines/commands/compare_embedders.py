@@ -11,29 +11,32 @@ that k-means began elsewhere: what differs there is not the embedder's doing.
 """
 
 import argparse
-import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 
-from sluice.models.embedders import layer_subset
-from sluice.models.embedders.config import DTYPES, EmbedderConfig
+from sluice.models.embedders.config import EmbedderConfig
 from sluice.models.reporting import comparison
 from sluice.pipelines.commands.compare_page import named, render
 from sluice.pipelines.commands.text_sample import LEAST, take_texts
+from sluice.pipelines.commands.variants import (
+    OF_WHOLE,
+    VARIED,
+    least_blocks,
+    parse_variant,
+    usual_variants,
+    variant_of,
+)
 from sluice.pipelines.recipe.presets import DEDUP_SHARE
 from sluice.pipelines.terminal.printing import emit
 from sluice.pipelines.terminal.progress import doing
 
 MOST = 20_000
-TURNS, TIMED, ANGLES, NEIGHBOURS, SHORTEST = 3, 256, 64, 10, 16
-NUMBERS = ("max_tokens", "dimensions")
-OF_WHOLE = ("prompt", "prompt_name", "convention", "long_documents")
-VARIED = ("model", *NUMBERS, "dtype", "layers", "pooling", *OF_WHOLE)
+TURNS, TIMED, ANGLES, NEIGHBOURS = 3, 256, 64, 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,13 +72,13 @@ def run(args: argparse.Namespace) -> int:
     variants = None if args.variant is None else [parse_variant(text) for text in args.variant]
     given = {name: getattr(args, name) for name in OF_WHOLE if getattr(args, name) is not None}
     whole = EmbedderConfig(args.model or default_model_dir(), args.max_tokens, cache=default_cache(), **given)
-    for one in variants or ():
-        if "model" in one:
-            check_model(one["model"])
+    for variant in variants or ():
+        if "model" in variant:
+            check_model(variant["model"])
     texts, pieces, units = take_texts(args.input, args.format, args.text, args.documents)
-    found = compare(texts, whole, keep=keep, variants=variants, drop=args.drop)
-    found |= {"pieces": pieces, "pieces_of": units}
-    emit(found, render(found), as_json=args.json)
+    compared = compare(texts, whole, keep=keep, variants=variants, drop=args.drop)
+    compared |= {"pieces": pieces, "pieces_of": units}
+    emit(compared, render(compared), as_json=args.json)
     return 0
 
 
@@ -87,29 +90,6 @@ def _share(text: str) -> Decimal:
     if not 0 < keep <= 1:
         raise ValueError(f"--keep is a share above 0 and at most 1, not {text}")
     return keep
-
-
-def parse_variant(text: str) -> dict[str, Any]:
-    """ "layers=1-8 prompt='passage: '" -> fields of an EmbedderConfig, values as a shell reads them.
-
-    Raises ValueError naming what it cannot read.
-    """
-    options: dict[str, Any] = {}
-    try:
-        parts = shlex.split(text)
-    except ValueError as error:
-        raise ValueError(f"--variant {text!r}: {error}") from None
-    for part in parts:
-        name, equals, value = part.partition("=")
-        name = name.replace("-", "_")
-        if not equals or name not in VARIED:
-            raise ValueError(f"--variant {text!r}: {part!r} is not one of {', '.join(VARIED)} with =value")
-        if name in NUMBERS and not value.isdigit():
-            raise ValueError(f"--variant {text!r}: {name} must be a whole number, not {value!r}")
-        options[name] = int(value) if name in NUMBERS else value
-    if not options:
-        raise ValueError("--variant is empty")
-    return options
 
 
 def compare(
@@ -125,76 +105,93 @@ def compare(
     Two models are loaded at a time. Raises ValueError for a model that cannot be loaded; what a variant lacks is said
     in its row.
     """
-    from sluice.models.embedders.network import load
-
-    embedder = load(whole)
-    with doing(f"{len(texts):,} documents by {whole.model}"):
-        vectors, valid = embedder.try_embed(texts)
-        rate = _rate(embedder, texts)
-    measured = {whole: (vectors, valid, 1.0)}
-    if valid.sum() < LEAST:
-        raise ValueError(f"the model has vectors for {int(valid.sum())} of {len(texts)} texts; {LEAST} are needed")
+    comparing = Comparing(texts, whole, keep)
     with doing("which layers change least"):
-        blocks = list(_blocks(embedder, texts[:ANGLES], drop))
-    planned = [
-        *(variants if variants is not None else _usual(whole, embedder)),
-        *({"layers": one["layers"]} for one in blocks),
-    ]
-    order = np.random.default_rng(0).permutation(int(valid.sum()))
-    near = comparison.neighbours(vectors[valid], NEIGHBOURS)
-    chosen = comparison.select(vectors[valid], keep=keep, dedup=DEDUP_SHARE, order=order)
-    again = comparison.select(vectors[valid], keep=keep, dedup=DEDUP_SHARE, order=order[::-1])
-
-    def row(options: dict[str, Any]) -> dict[str, Any]:
-        config = variant_of(whole, options)
-        # The mean of a long document's windows is of vectors that were cut before.
-        base = replace(config, dimensions=None) if config.long_documents == "truncate" else config
-        if base not in measured:
-            variant = load(base)
-            measured[base] = *variant.try_embed(texts), _speed(variant, embedder, texts)
-        found, there, times = measured[base]
-        both = valid & there
-        if not both.all():
-            raise ValueError(f"no vector for {int((~both).sum())} of {len(texts)} texts")
-        if config.dimensions is not None and base.dimensions is None:
-            found = _cut(found, config.dimensions)
-        picked = comparison.select(found, keep=keep, dedup=DEDUP_SHARE, order=order)
-        return {
-            "dimension": found.shape[1],
-            "documents_per_second": rate * times,
-            "speed": times,
-            "overlap": comparison.overlap(near, comparison.neighbours(found, NEIGHBOURS)),
-            **_agreements(chosen, picked),
-        }
-
+        blocks = list(least_blocks(comparing.embedder, texts[:ANGLES], drop))
+    if variants is None:
+        variants = usual_variants(whole, comparing.embedder)
+    planned = [*variants, *({"layers": block["layers"]} for block in blocks)]
     rows = []
     for number, options in enumerate(planned, 1):
         try:
             with doing(f"variant {number} of {len(planned)}: {named(options)}"):
-                rows.append({"options": options, **row(options), "problem": None})
+                rows.append({"options": options, **comparing.row(options), "problem": None})
         except ValueError as error:
             rows.append({"options": options, "problem": str(error)})
-    return {
-        "model": whole.model,
-        "documents": int(valid.sum()),
-        "neighbours": NEIGHBOURS,
-        "keep": float(keep),
-        "semdedup_keep": float(max(keep, DEDUP_SHARE)),
-        "whole": {"max_tokens": whole.max_tokens, "dimension": vectors.shape[1], "documents_per_second": rate},
-        "other_start": _agreements(chosen, again),
-        "blocks": blocks,
-        "variants": rows,
-        "timed": min(TIMED, len(texts)),
-    }
+    return comparing.about_whole() | {"blocks": blocks, "variants": rows}
 
 
-def variant_of(whole: EmbedderConfig, options: Mapping[str, Any]) -> EmbedderConfig:
-    """What a variant loads. Another model has the whole one's max_tokens, and no other option of it."""
-    if "model" in options:
-        whole = EmbedderConfig(options["model"], whole.max_tokens, cache=whole.cache)
-    if options.keys() & {"prompt", "prompt_name"}:  # one takes the place of the other
-        whole = replace(whole, prompt=None, prompt_name=None)
-    return replace(whole, **options)
+class Comparing:
+    """The whole model's vectors, and what semdedup and D4 keep with them; each variant is set beside these.
+
+    Raises ValueError where the model has vectors for fewer than LEAST of the texts.
+    """
+
+    def __init__(self, texts: Sequence[str], whole: EmbedderConfig, keep: Decimal):
+        from sluice.models.embedders.network import load
+
+        self.texts, self.whole, self.keep = texts, whole, keep
+        self.embedder = load(whole)
+        with doing(f"{len(texts):,} documents by {whole.model}"):
+            self.vectors, self.valid = self.embedder.try_embed(texts)
+            self.rate = _rate(self.embedder, texts)
+        self.documents = int(self.valid.sum())
+        if self.documents < LEAST:
+            raise ValueError(f"the model has vectors for {self.documents} of {len(texts)} texts; {LEAST} are needed")
+        # By configuration without cut dimensions: vectors, which texts have one, times as fast as the whole.
+        self._measured = {whole: (self.vectors, self.valid, 1.0)}
+        self._order = np.random.default_rng(0).permutation(self.documents)
+        self._neighbours = comparison.neighbours(self.vectors[self.valid], NEIGHBOURS)
+        self._selection = self._select(self.vectors[self.valid], self._order)
+
+    def _select(self, vectors: np.ndarray, order: np.ndarray) -> comparison.Selection:
+        return comparison.select(vectors, keep=self.keep, dedup=DEDUP_SHARE, order=order)
+
+    def about_whole(self) -> dict[str, Any]:
+        """What is said of the whole model; `other_start`: k-means began elsewhere."""
+        again = self._select(self.vectors[self.valid], self._order[::-1])
+        return {
+            "model": self.whole.model,
+            "documents": self.documents,
+            "neighbours": NEIGHBOURS,
+            "keep": float(self.keep),
+            "semdedup_keep": float(max(self.keep, DEDUP_SHARE)),
+            "whole": {
+                "max_tokens": self.whole.max_tokens,
+                "dimension": self.vectors.shape[1],
+                "documents_per_second": self.rate,
+            },
+            "other_start": _agreements(self._selection, again),
+            "timed": min(TIMED, len(self.texts)),
+        }
+
+    def row(self, options: dict[str, Any]) -> dict[str, Any]:
+        """A variant's speed, and how much its vectors and selections agree with the whole model's."""
+        config = variant_of(self.whole, options)
+        # Dimensions are cut from vectors at hand, but the mean of a long document's windows is of vectors cut before.
+        base = replace(config, dimensions=None) if config.long_documents == "truncate" else config
+        vectors, valid, times = self._measure(base)
+        both = self.valid & valid
+        if not both.all():
+            raise ValueError(f"no vector for {int((~both).sum())} of {len(self.texts)} texts")
+        if config.dimensions is not None and base.dimensions is None:
+            vectors = _cut(vectors, config.dimensions)
+        return {
+            "dimension": vectors.shape[1],
+            "documents_per_second": self.rate * times,
+            "speed": times,
+            "overlap": comparison.overlap(self._neighbours, comparison.neighbours(vectors, NEIGHBOURS)),
+            **_agreements(self._selection, self._select(vectors, self._order)),
+        }
+
+    def _measure(self, config: EmbedderConfig) -> tuple[np.ndarray, np.ndarray, float]:
+        from sluice.models.embedders.network import load
+
+        if config not in self._measured:
+            variant = load(config)
+            vectors, valid = variant.try_embed(self.texts)
+            self._measured[config] = vectors, valid, _speed(variant, self.embedder, self.texts)
+        return self._measured[config]
 
 
 def _agreements(one: comparison.Selection, other: comparison.Selection) -> dict[str, float]:
@@ -232,34 +229,5 @@ def _seconds(embedder: Any, texts: Sequence[str]) -> float:
 def _cut(vectors: np.ndarray, dimensions: int) -> np.ndarray:
     if not 1 <= dimensions <= vectors.shape[1]:
         raise ValueError(f"dimensions {dimensions}: the model's vectors have {vectors.shape[1]}")
-    found = vectors[:, :dimensions]
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-
-
-def _usual(whole: EmbedderConfig, embedder: Any) -> list[dict[str, Any]]:
-    """bfloat16, fewer tokens, fewer dimensions."""
-    layers = getattr(embedder, "layers", 0)
-    found: list[dict[str, Any]] = [{"dtype": name} for name in DTYPES if layers and name not in ("auto", whole.dtype)]
-    found += [{"max_tokens": n} for n in (whole.max_tokens // 2, whole.max_tokens // 4) if n >= SHORTEST]
-    return found + [{"dimensions": embedder.dimension // n} for n in (2, 4) if embedder.dimension >= 2 * n]
-
-
-def _blocks(embedder: Any, texts: Sequence[str], drop: Sequence[int] | None) -> Iterator[dict[str, Any]]:
-    """For each number of layers to drop, the block that changes the direction of its input least."""
-    layers = getattr(embedder, "layers", 0)
-    if drop is None:
-        drop = sorted({count for part in (6, 3, 2) if 1 <= (count := layers // part) < layers})
-    if not drop:
-        return
-    angles = embedder.layer_angles(texts)
-    for count in drop:
-        first = layer_subset.choose_block(angles, count)
-        kept = [layer for layer in range(layers) if not first <= layer < first + count]
-        yield {
-            "drop": count,
-            "first": first + 1,
-            "last": first + count,
-            "of": layers,
-            "angle": float(angles[first, first + count]),
-            "layers": layer_subset.shown_layers(kept),
-        }
+    short = vectors[:, :dimensions]
+    return short / np.maximum(np.linalg.norm(short, axis=1, keepdims=True), 1e-12)

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
-from sluice.pipelines.report.page import ID, shown_text
+from sluice.pipelines.commands.preview_page import CHARACTERS, render
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.run.finished import Text as Document
 from sluice.pipelines.steps.semdedup import SemDeDup
-from sluice.pipelines.terminal.printing import cell, emit, number
+from sluice.pipelines.terminal.printing import emit
 from sluice.transforms.audit.chance import chance
 from sluice.transforms.audit.probes import Probed
 from sluice.transforms.scores.base import NEVER, token_weights
@@ -25,7 +22,6 @@ from sluice.transforms.stages.artifacts import Artifact
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99)
 SHOWN = (0.7, 0.8, 0.9, 0.96)
 PAIRS = 3
-CHARACTERS = 160
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -211,49 +207,3 @@ def _shown(at: tuple[int, int], texts: dict[tuple[int, int], Document]) -> dict[
     found = texts[at]
     text = None if found.text is None else found.text[: 4 * CHARACTERS]
     return {"unit": at[0], "row": at[1], "id": found.id, "text": text, "problem": found.problem}
-
-
-def render(found: dict[str, Any]) -> RenderableType:
-    """A preview as a page for a terminal."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("threshold", "documents kept", "share", *(("tokens kept", "share") if found["tokens"] else ())):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    lot = found["chance"]
-    for row in found["thresholds"]:
-        columns = [f"{row['threshold']:.4f}", number(row["kept"]), f"{row['share']:.1%}"]
-        if found["tokens"]:
-            columns += [number(row["kept_tokens"]), f"{row['share_of_tokens']:.1%}"]
-        own = row["threshold"] == found["own_threshold"]
-        by_chance = lot is not None and row["threshold"] <= lot["similarity"]
-        table.add_row(*columns, "no duplicates" if by_chance else "", style="bold" if own else "")
-    gone = found["documents"] - found["documents_before"]
-    head = (
-        f"{found['step']}: of {number(found['documents'])} valid documents, earlier steps removed {number(gone)}; "
-        "cut at a threshold, those with a higher score go."
-    )
-    parts: list[RenderableType] = [Text(head), table]
-    if lot is not None:
-        parts.append(
-            Text(
-                f"From {lot['similarity']:.4f} down these are not duplicates: by chance, 5 in 100 documents are more "
-                f"similar to one of another cluster ({number(lot['documents'])} were compared)."
-            )
-        )
-    for shown in found["pairs"]:
-        for side, meaning in (("above", "go"), ("below", "stay")):
-            if shown[side]:
-                title = f"\nJust {side} {shown['threshold']:.4f}: the first of each pair would {meaning}"
-                parts += [Text(title, style="bold"), *(_pair_table(pair) for pair in shown[side])]
-    return Group(*parts)
-
-
-def _pair_table(pair: dict[str, Any]) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for label, document in ((f"{pair['score']:.4f}", pair["document"]), ("", pair["neighbour"])):
-        # A document that the input no longer has is named by its place.
-        name = f"{document['unit']}:{document['row']}" if document["id"] is None else document["id"]
-        table.add_row(label, Text.assemble(cell(name, ID, "bold"), "  ", shown_text(document, CHARACTERS)))
-    return table

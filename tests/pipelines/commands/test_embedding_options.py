@@ -13,7 +13,7 @@ import pytest
 from sluice.models.embedders import describe
 from sluice.models.embedders.config import EmbedderConfig
 from sluice.models.reporting import comparison
-from sluice.pipelines.commands import compare_embedders
+from sluice.pipelines.commands import compare_embedders, variants
 from sluice.pipelines.curate import curate
 from sluice.pipelines.main import main
 from sluice.pipelines.recipe.options import build_recipe
@@ -274,10 +274,10 @@ def test_another_model_and_a_token_table_can_be_compared(source, tmp_path, capsy
 
 def test_another_model_takes_none_of_the_options_but_the_tokens():
     whole = EmbedderConfig("m", 24, prompt="a ", cache="c", long_documents="chunk-mean", pooling="cls")
-    other = compare_embedders.variant_of(whole, {"model": "n", "dimensions": 8})
+    other = variants.variant_of(whole, {"model": "n", "dimensions": 8})
     assert other == EmbedderConfig("n", 24, cache="c", dimensions=8)
-    assert compare_embedders.variant_of(whole, {"dimensions": 8}) == replace(whole, dimensions=8)
-    named = compare_embedders.variant_of(whole, {"prompt_name": "query"})
+    assert variants.variant_of(whole, {"dimensions": 8}) == replace(whole, dimensions=8)
+    named = variants.variant_of(whole, {"prompt_name": "query"})
     assert (named.prompt, named.prompt_name) == (None, "query")
 
 
