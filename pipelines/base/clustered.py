@@ -90,7 +90,7 @@ class Clustered(Step):
         yield stage
         for number in range(1, self.refine + 1):
             folder = f"refine-{number}/centroids"
-            refined = work.artifact(folder, None, centroids, *inputs(members))
+            refined = work.artifact(folder, RefineCentroids, None, centroids, *inputs(members))
             yield work.stage(folder, refined, RefineCentroids(work.inventory, members, centroids, refined, work.units))
             centroids = refined
         return centroids
@@ -117,7 +117,8 @@ class Clustered(Step):
             method=self.assignment,
             levels=levels,
         )
-        centroids = work.artifact("centroids", asdict(training), *inputs(members))
+        maker = MakeCentroids if levels is None else MakeTwoLevels
+        centroids = work.artifact("centroids", maker, asdict(training), *inputs(members))
         make: MakeCentroids | MakeTwoLevels = MakeCentroids(work.inventory, members, centroids, training, work.units)
         if levels is not None:
             make = MakeTwoLevels(
@@ -129,7 +130,7 @@ class Clustered(Step):
         source = self._source()
         members = self.members(work)
         check_embedding(source, members.embedding, members.embeddings.manifest["totals"]["max_dimension"])
-        centroids = work.artifact("centroids", ["adopted", content_digest(source), self.assignment])
+        centroids = work.artifact("centroids", AdoptCentroids, ["adopted", content_digest(source), self.assignment])
         adopt = AdoptCentroids(source, centroids, self.assignment, config={"centroids": source.url})
         return centroids, work.stage("centroids", centroids, adopt)
 
@@ -153,7 +154,7 @@ class Clustered(Step):
         """Every member's cluster; where an order is given, the vectors as well, sorted for bins of that size."""
         # A unit's files must be of one run length, also where its worker died between them.
         described = None if order is None else [asdict(order), run_bytes(bin_bytes)]
-        clusters = work.artifact(f"{folder}clusters", described, centroids, *inputs(members))
+        clusters = work.artifact(f"{folder}clusters", AssignClusters, described, centroids, *inputs(members))
         work.clusters = clusters
         assign = AssignClusters(work.inventory, members, centroids, clusters, order, work.seed, work.units, bin_bytes)
         return clusters, work.stage(f"{folder}clusters", clusters, assign)

@@ -77,7 +77,7 @@ class Grouped(Clustered):
     def _artifact(self, work: "Work", folder: str, by: tuple[str, ...], *inputs: Artifact | None) -> Artifact:
         guard = asdict(self.guard) if folder == "scores" else None
         config = [by, asdict(to_order(self.order)), self.measure, guard]
-        return work.artifact(folder, config, work.documents, work.before, *inputs)
+        return work.artifact(folder, RankWithinGroups, config, work.documents, work.before, *inputs)
 
     def _rank(
         self,

@@ -12,7 +12,7 @@ from sluice.transforms.outcome.cut import Cut, Ranked
 from sluice.transforms.outcome.decisions import Step as DecidedStep
 from sluice.transforms.scores.copies import Digests, FindCopies
 from sluice.transforms.scores.simple import ScoreUnits, WriteScores
-from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.artifacts import Artifact, Maker
 from sluice.transforms.stages.order import Order
 
 if TYPE_CHECKING:
@@ -89,16 +89,16 @@ class Work:
 
     # Parts of steps ---------------------------------------------------------------------------------------------
 
-    def artifact(self, folder: str, config: Any, *inputs: Artifact | None) -> Artifact:
-        """The artifact in a folder of the step, keyed by its configuration, the seed and the content of its inputs."""
-        return self.run.artifact(f"{self.folder}/{folder}", [config, self.seed], *inputs)
+    def artifact(self, folder: str, maker: type[Maker], config: Any, *inputs: Artifact | None) -> Artifact:
+        """The artifact in a folder of the step, keyed as Run.artifact does, and by the seed."""
+        return self.run.artifact(f"{self.folder}/{folder}", maker, [config, self.seed], *inputs)
 
     def stage(self, name: str, artifact: Artifact, transform: beam.PTransform) -> Stage:
         return Stage(f"{self.name}/{name}", (artifact,), transform)
 
     def find_copies(self, source: Artifact, column: str, order: Order) -> tuple[Artifact, Stage]:
         """Documents with equal 16-byte values in a column of `source`: each one's first in the order."""
-        copies = self.artifact("copies", [column, asdict(order)], self.documents, source, self.before)
+        copies = self.artifact("copies", FindCopies, [column, asdict(order)], self.documents, source, self.before)
         digests = Digests(self.documents, source, column, self.before, order, self.seed)
         transform = FindCopies(self.inventory, digests, copies, self.units, self.documents.manifest["rows"])
         return copies, self.stage("copies", copies, transform)
@@ -115,7 +115,7 @@ class Work:
         if self.threshold is None:
             by, target = self._by_and_target
             self._check_reachable(by, target)
-        self.keep = self.artifact("keep", [by, target, self.threshold], self.documents, self.scores)
+        self.keep = self.artifact("keep", Cut, [by, target, self.threshold], self.documents, self.scores)
         found = self.scores.manifest["totals"]
         scale = select.Scale.of(found.get("min_score"), found.get("max_score"))
         cut = Cut(

@@ -7,9 +7,11 @@ the square of the days.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sluice.transforms.clusters.adopted import AdoptCentroids
+from sluice.transforms.clusters.assign import AssignClusters
 from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.scores.reference import Earlier
-from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.artifacts import Artifact, Maker
 
 if TYPE_CHECKING:
     from sluice.pipelines.run.finished import Finished
@@ -22,19 +24,24 @@ def find_assigned(run: "Finished", kept: Members, *, adopted: str, among: Sequen
     inputs give it now, so an assignment from before its run changed is no match.
     """
     for name, _ in _reference_steps(run):
-        centroids = _current(run, name, "centroids", ["adopted", adopted])
+        centroids = _current(run, name, "centroids", AdoptCentroids, ["adopted", adopted])
         place = run.steps.index(name)
         before = None if place == 0 else run.find(f"steps/{run.steps[place - 1]}/keep")
         if centroids is not None and (place == 0 or before is not None):
-            own = _current(run, name, "clusters", None, centroids, kept.documents, kept.embeddings, before)
+            own = _current(
+                run, name, "clusters", AssignClusters, None, centroids, kept.documents, kept.embeddings, before
+            )
             if own is not None:
                 return Earlier(own, kept)
     for other in among:
         for name, runs in _reference_steps(other):
-            centroids = _current(other, name, "centroids", ["adopted", adopted]) if run.url in runs else None
+            if run.url not in runs:
+                continue
+            centroids = _current(other, name, "centroids", AdoptCentroids, ["adopted", adopted])
             if centroids is not None:
                 folder = f"run-{runs.index(run.url) + 1}/clusters"
-                found = _current(other, name, folder, None, centroids, kept.documents, kept.embeddings, kept.keep)
+                inputs = centroids, kept.documents, kept.embeddings, kept.keep
+                found = _current(other, name, folder, AssignClusters, None, *inputs)
                 if found is not None:
                     return Earlier(found)
     return None
@@ -45,10 +52,12 @@ def _reference_steps(run: "Finished") -> list[tuple[str, tuple[str, ...]]]:
     return [(name, step.runs) for name, step in zip(run.steps, run.all_options) if step.step == "reference"]  # type: ignore[attr-defined]
 
 
-def _current(run: "Finished", step: str, folder: str, config: object, *inputs: Artifact | None) -> Artifact | None:
+def _current(
+    run: "Finished", step: str, folder: str, maker: type[Maker], config: object, *inputs: Artifact | None
+) -> Artifact | None:
     """A finished artifact of a step of `run`, if it has the key that a run of its recipe would give it."""
     # Only here: a run's stages know all steps.
     from sluice.pipelines.run.run import Run
 
-    wanted = Run(run.url, run.recipe).artifact(f"steps/{step}/{folder}", [config, run.recipe.seed], *inputs)
+    wanted = Run(run.url, run.recipe).artifact(f"steps/{step}/{folder}", maker, [config, run.recipe.seed], *inputs)
     return wanted if wanted.finished else None

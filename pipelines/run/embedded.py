@@ -26,7 +26,8 @@ class Embedded(Step):
     step: Literal["embedded"] = "embedded"
 
     def stages(self, work: Work) -> Iterator[Stage]:
-        scores = work.artifact("scores", asdict(self.guard), work.documents, work.embeddings, work.before)
+        inputs = work.documents, work.embeddings, work.before
+        scores = work.artifact("scores", EmbeddedScores, asdict(self.guard), *inputs)
         work.threshold = 0
         yield work.score_units(
             EmbeddedScores(scores, work.documents, work.before, self.guard, embeddings=work.embeddings)
@@ -41,6 +42,8 @@ class Embedded(Step):
 @dataclass
 class EmbeddedScores(WriteScores):
     """1 for a document that is still in and has no vector; nothing against the others."""
+
+    version = 3
 
     embeddings: Artifact
 

@@ -21,11 +21,9 @@ from sluice.transforms.embeddings.embed import Embed
 from sluice.transforms.outcome.decisions import Decide, ExportCorpus
 from sluice.transforms.outcome.decisions import Step as DecidedStep
 from sluice.transforms.records.records import Fields, Unit
-from sluice.transforms.stages.artifacts import Artifact, digest_of, find_manifest
+from sluice.transforms.stages.artifacts import Artifact, Maker, digest_of, find_manifest
 
 log = logging.getLogger("sluice")
-# Part of every key: raise it when a change alters what any stage writes.
-FORMAT_VERSION = 3
 
 
 class Run:
@@ -37,10 +35,10 @@ class Run:
 
     # Artifacts --------------------------------------------------------------------------------------------------
 
-    def artifact(self, folder: str, config: Any, *inputs: Artifact | None) -> Artifact:
-        """The artifact in a folder, keyed by its configuration and the content of its inputs."""
+    def artifact(self, folder: str, maker: type[Maker], config: Any, *inputs: Artifact | None) -> Artifact:
+        """The artifact in a folder, keyed by its maker's version, its configuration and the content of its inputs."""
         digests = [None if one is None else one.digest for one in inputs]
-        return Artifact(storage.join(self.url, folder), digest_of([FORMAT_VERSION, folder, config, digests]))
+        return Artifact(storage.join(self.url, folder), digest_of([maker.version, folder, config, digests]))
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -64,7 +62,7 @@ class Run:
 
     @cached_property
     def inventory(self) -> Artifact:
-        return self.artifact("inventory", self._units[0])
+        return self.artifact("inventory", TakeInventory, self._units[0])
 
     @cached_property
     def fields(self) -> Fields:
@@ -116,7 +114,7 @@ class Run:
 
     @cached_property
     def documents(self) -> Artifact:
-        return self.artifact("documents", asdict(self._described_reading), self.inventory)
+        return self.artifact("documents", ReadDocuments, asdict(self._described_reading), self.inventory)
 
     @property
     def _described_reading(self) -> Reading:
@@ -180,7 +178,8 @@ class Run:
 
     def _embeddings(self, keep: Artifact | None) -> Artifact:
         survivors = None if keep is None else keep.digest
-        return self.artifact("embeddings", [self.embedding_recipe, self._embedded_rows, survivors], self.inventory)
+        config = [self.embedding_recipe, self._embedded_rows, survivors]
+        return self.artifact("embeddings", Embed, config, self.inventory)
 
     def _embed(self, embeddings: Artifact, keep: Artifact | None) -> Stage:
         transform = Embed(
@@ -206,11 +205,11 @@ class Run:
         keep = steps[-1].keep
         described = [(step.name, step.scale, step.threshold, step.scores.digest, step.keep.digest) for step in steps]
         losses = self.recipe.losses
-        decisions = self.artifact("decisions", [described, losses.share], self.documents)
+        decisions = self.artifact("decisions", Decide, [described, losses.share], self.documents)
         decide = Decide(self.inventory, self.documents, decisions, steps, self.units, lost_share=losses.share)
         yield Stage("decisions", (decisions,), decide)
         warnings = check_losses(self.url, decisions.manifest["totals"], losses)
-        corpus = self.artifact("corpus/_parts", self.recipe.input.unreadable, self.documents, keep)
+        corpus = self.artifact("corpus/_parts", ExportCorpus, self.recipe.input.unreadable, self.documents, keep)
         transform = ExportCorpus(
             self.inventory,
             self.documents,

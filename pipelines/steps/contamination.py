@@ -87,14 +87,15 @@ class Contamination(Step):
         search = Search(self.ngram, self.shortest, None if limit is None else int(limit * scale**2 // 1), scale)
         embedder = work.run.embedder if self.needs_vectors else None
         made = work.run.embedding_recipe if self.needs_vectors else None
-        items = work.artifact("items", [self.items.digest(), made])
+        items = work.artifact("items", ReadItems, [self.items.digest(), made])
         read = ReadItems(self.items, items, embedder, embed=self.needs_vectors)
         yield work.stage("items", items, read)
         if self.needs_vectors:
             check_dimension(work.name, items, work.embeddings)
         embeddings = work.embeddings if self.needs_vectors else None
-        matches = work.artifact("matches", asdict(search), items, work.documents, embeddings, work.before)
-        found = work.artifact("found", asdict(search), items, work.documents, embeddings, work.before)
+        inputs = items, work.documents, embeddings, work.before
+        matches = work.artifact("matches", FindItems, asdict(search), *inputs)
+        found = work.artifact("found", FindItems, asdict(search), *inputs)
         write = WriteMatches(
             matches,
             items,
@@ -109,7 +110,7 @@ class Contamination(Step):
         yield Stage(f"{work.name}/matches", (found, matches), find)
         work.scale = scale**2
         work.threshold = scale**2 if search.limit is None else search.limit
-        scores = work.artifact("scores", asdict(self.guard), matches)
+        scores = work.artifact("scores", ContaminationScores, asdict(self.guard), matches)
         yield work.score_units(ContaminationScores(scores, work.documents, work.before, self.guard, matches, search))
 
     def notes(self, totals: dict[str, Any]) -> list[str]:

@@ -46,7 +46,7 @@ class Density(Clustered):
         target = work.target
         rule = density.Rule(self.neighbours, self.temperature, self.floor)
         config = [target, asdict(rule), self.order, asdict(self.guard)]
-        work.scores = work.artifact("scores", config, clusters)
+        work.scores = work.artifact("scores", WriteDensityScores, config, clusters)
         # Half a product more is what tells documents that go from those of equal similarity that stay.
         work.scale = 2 * COARSE**2
         listed = ClusterMembers(work.documents, clusters, work.before, self.guard, Order(self.order), work.seed)

@@ -22,6 +22,6 @@ class Exact(Step):
     def stages(self, work: Work) -> Iterator[Stage]:
         copies, stage = work.find_copies(work.documents, "text_hash", to_order(self.order))
         yield stage
-        scores = work.artifact("scores", asdict(self.guard), copies)
+        scores = work.artifact("scores", ExactScores, asdict(self.guard), copies)
         work.threshold = 0
         yield work.score_units(ExactScores(scores, work.documents, work.before, self.guard, copies))

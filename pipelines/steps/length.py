@@ -39,7 +39,7 @@ class Length(Step):
         return self.by == "characters"
 
     def stages(self, work: Work) -> Iterator[Stage]:
-        scores = work.artifact("scores", [self.by, asdict(self.guard)], work.documents, work.before)
+        scores = work.artifact("scores", LengthScores, [self.by, asdict(self.guard)], work.documents, work.before)
         if self.cut.threshold is not None:
             # A whole number is above a threshold just when it is above its floor.
             work.threshold = int(self.cut.threshold // 1)

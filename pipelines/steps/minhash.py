@@ -64,26 +64,26 @@ class MinHash(Step):
     def stages(self, work: Work) -> Iterator[Stage]:
         scheme, documents = self.scheme, work.documents
         texts = Texts(documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
-        signatures = work.artifact("signatures", [asdict(scheme), self.verify is not None], documents, work.before)
         sets = self.verify is not None
+        signatures = work.artifact("signatures", Sign, [asdict(scheme), sets], documents, work.before)
         yield work.stage(
             "signatures", signatures, Sign(work.inventory, texts, signatures, scheme, work.seed, work.units, sets)
         )
         verification = None if self.verify is None else Verification(documents, signatures, self.verify)
-        links = work.artifact("links", str(self.verify), signatures)
+        links = work.artifact("links", LinkBands, str(self.verify), signatures)
         bands = Bands(documents, signatures, scheme.bands, work.seed)
         signed = signatures.manifest["totals"]["signed"]
         yield work.stage("links", links, LinkBands(work.inventory, bands, links, work.units, signed, verification))
         few = links.manifest["totals"]["edges"] <= components.FEW
         if not few:
             links = yield from self._rounds(work, links)
-        named = work.artifact("components", None, links)
+        named = work.artifact("components", NameComponents, None, links)
         yield work.stage(
             "components", named, NameComponents(work.inventory, documents, links, named, work.units, join=few)
         )
         copies, stage = work.find_copies(named, "component", to_order(self.order))
         yield stage
-        scores = work.artifact("scores", asdict(self.guard), copies)
+        scores = work.artifact("scores", ExactScores, asdict(self.guard), copies)
         work.threshold = 0
         yield work.score_units(ExactScores(scores, documents, work.before, self.guard, copies))
 
@@ -103,7 +103,7 @@ class MinHash(Step):
         """Rounds until nothing changes; returns the last one's links, which are stars."""
         for number in range(1, MOST_ROUNDS + 1):
             folder, before = f"round-{number}", links.manifest["totals"]
-            shorter = work.artifact(folder, None, links)
+            shorter = work.artifact(folder, ShortenLinks, None, links)
             round_ = ShortenLinks(work.inventory, links, shorter, work.units, before["edges"])
             yield work.stage(folder, shorter, round_)
             if unchanged(before, shorter.manifest["totals"]):

@@ -36,7 +36,8 @@ class Prototypes(Clustered):
         centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)
         yield stage
-        scores = work.artifact("scores", [self.direction, self.scope, asdict(self.guard)], clusters)
+        maker = PrototypeScores if self.scope == "corpus" else RankWithinGroups
+        scores = work.artifact("scores", maker, [self.direction, self.scope, asdict(self.guard)], clusters)
         if self.scope == "corpus":
             work.scale = COARSE**2
             yield work.score_units(

@@ -76,18 +76,20 @@ class Quality(Step):
         weights = self.weights
         if weights == "learn":
             validation = Validation(self.sample, self.sample_bytes, work.alive, work.seed)
-            learnt = work.artifact("weights", [asdict(validation), *described], work.documents, work.before)
+            config = [asdict(validation), *described]
+            learnt = work.artifact("weights", FindWeights, config, work.documents, work.before)
             find = FindWeights(work.inventory, texts, learnt, validation, work.units, self.parse)
             yield work.stage("weights", learnt, find)
             weights = learnt.manifest["totals"]["weights"]
         assert isinstance(weights, dict), weights
         whole = quality.whole_weights(weights, parser=self.parser is not None)
         work.scale = quality.SCALE
-        work.scores = work.artifact("scores", [whole, *described, asdict(self.guard)], work.documents, work.before)
+        scored = [whole, *described, asdict(self.guard)]
+        work.scores = work.artifact("scores", ScoreTexts, scored, work.documents, work.before)
         write = WriteTextScores(work.scores, texts, self.guard, LowQualityFirst(whole, self.parse))
         names = quality.RULES if self.parser is None else quality.ALL_RULES
-        config = {"weights": {name: weights.get(name, 0) for name in names}}
-        yield work.stage("scores", work.scores, ScoreTexts(work.inventory, write, work.units, config))
+        shown = {"weights": {name: weights.get(name, 0) for name in names}}
+        yield work.stage("scores", work.scores, ScoreTexts(work.inventory, write, work.units, shown))
 
     def rules(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         # Runs of earlier versions have no such column.

@@ -90,18 +90,19 @@ class Random(Step):
         elif self.epochs is not None:
             yield from self._epochs(work)
         else:
-            scores = work.artifact("scores", asdict(self.guard), work.documents, work.before)
+            scores = work.artifact("scores", RandomScores, asdict(self.guard), work.documents, work.before)
             yield work.score_units(RandomScores(scores, work.documents, work.before, self.guard, work.seed))
 
     def _like(self, work: Work, other: "Finished") -> Iterator[Stage]:
         length = "characters" if work.run.recipe.counting[0] == "none" else "tokens"
         documents, keep = other.artifact("documents"), other.artifact(f"steps/{other.steps[-1]}/keep")
         inventory = other.artifact("inventory")
-        quotas = work.artifact("quotas", length, documents, keep)
+        quotas = work.artifact("quotas", TakeLengths, length, documents, keep)
         count = CountLengths(quotas, documents, keep, length)
         yield work.stage("quotas", quotas, TakeLengths(inventory, count, inventory.manifest["totals"]["units"]))
         work.threshold = 0
-        work.scores = work.artifact("scores", asdict(self.guard), quotas, work.documents, work.before)
+        inputs = quotas, work.documents, work.before
+        work.scores = work.artifact("scores", RankWithinGroups, asdict(self.guard), *inputs)
         groups = Groups(work.documents, work.before, ("length",), Order("random"), work.seed, length=length)
         rank = RankWithinGroups(
             work.inventory, groups, work.scores, self.guard, work.units, work.alive, quotas=quotas_of(quotas)
@@ -111,11 +112,12 @@ class Random(Step):
     def _epochs(self, work: Work) -> Iterator[Stage]:
         assert self.epochs is not None and self.share is not None
         epochs = Epochs(self.epochs, Fraction(self.share), work.seed)
-        plan = work.artifact("epochs", [self.epochs, str(self.share)], work.documents, work.before)
+        config = [self.epochs, str(self.share)]
+        plan = work.artifact("epochs", PlanEpochs, config, work.documents, work.before)
         write = WriteEpochs(plan, work.documents, work.before, epochs)
         yield work.stage("epochs", plan, PlanEpochs(work.inventory, write, work.units))
         work.threshold = 0
-        scores = work.artifact("scores", asdict(self.guard), plan)
+        scores = work.artifact("scores", EpochScores, asdict(self.guard), plan)
         yield work.score_units(EpochScores(scores, work.documents, work.before, self.guard, plan))
 
     def notes(self, totals: dict[str, Any]) -> list[str]:

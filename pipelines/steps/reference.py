@@ -75,7 +75,7 @@ class Reference(Step):
             _check_embedder(run, work.embeddings.manifest["config"]["embedder"], dimension)
         source = find_clusters(runs[0])
         adopted = content_digest(source)
-        centroids = work.artifact("centroids", ["adopted", adopted])
+        centroids = work.artifact("centroids", AdoptCentroids, ["adopted", adopted])
         yield work.stage("centroids", centroids, AdoptCentroids(source, centroids))
         earlier = []
         for number, run in enumerate(runs, start=1):
@@ -85,14 +85,16 @@ class Reference(Step):
                 earlier.append(found)
                 continue
             folder = f"run-{number}/clusters"
-            target = work.artifact(folder, None, centroids, members.documents, members.embeddings, members.keep)
+            inputs = centroids, members.documents, members.embeddings, members.keep
+            target = work.artifact(folder, AssignClusters, None, *inputs)
             inventory = run.artifact("inventory")
             units = inventory.manifest["totals"]["units"]
             assign = AssignClusters(inventory, members, centroids, target, Order("random"), work.seed, units)
             yield work.stage(folder, target, assign)
             earlier.append(Earlier(target))
         own = Members(work.documents, work.embeddings, work.before)
-        clusters = work.artifact("clusters", None, centroids, own.documents, own.embeddings, own.keep)
+        inputs = centroids, own.documents, own.embeddings, own.keep
+        clusters = work.artifact("clusters", AssignClusters, None, *inputs)
         assign = AssignClusters(work.inventory, own, centroids, clusters, Order("random"), work.seed, work.units)
         yield work.stage("clusters", clusters, assign)
         yield self._score(work, own, clusters, earlier, dimension)
@@ -102,8 +104,9 @@ class Reference(Step):
         scale = scale_for(None if limit is None else float(limit))
         work.threshold = None if limit is None else int(limit * scale**2 // 1)
         work.scale = scale**2
-        inputs = [artifact for one in earlier for artifact in one.inputs]
-        work.scores = work.artifact("scores", [scale, asdict(self.guard), self.bin_bytes], clusters, *inputs)
+        compared = [artifact for one in earlier for artifact in one.inputs]
+        config = [scale, asdict(self.guard), self.bin_bytes]
+        work.scores = work.artifact("scores", ScoreReference, config, clusters, *compared)
         sides = Sides(clusters, tuple(earlier), dimension, scale)
         score = ScoreReference(
             work.inventory, own, sides, work.scores, self.guard, work.units, bin_bytes=self.bin_bytes

@@ -43,7 +43,8 @@ class Scip(Clustered):
         clusters, stage = self.assign(work, members, centroids)
         yield stage
         first = int(self.alpha * max(work.alive - work.target, 0))
-        work.scores = work.artifact("scores", [first, self.direction, asdict(self.guard)], clusters)
+        config = [first, self.direction, asdict(self.guard)]
+        work.scores = work.artifact("scores", WriteScipScores, config, clusters)
         work.scale = COARSE**2
         order = Order("easy" if self.direction == "near" else "hard")
         listed = ClusterMembers(work.documents, clusters, work.before, self.guard, order, work.seed)

@@ -49,7 +49,7 @@ class Score(Step):
 
     def stages(self, work: Work) -> Iterator[Stage]:
         how = Column(self.column, self.keep, self.low, self.high, self.missing)
-        scores = work.artifact("scores", [asdict(how), asdict(self.guard)], work.documents, work.before)
+        scores = work.artifact("scores", ColumnScores, [asdict(how), asdict(self.guard)], work.documents, work.before)
         limit = self._limit()
         if limit is not None:
             work.threshold = limit

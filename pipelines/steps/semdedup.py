@@ -59,7 +59,7 @@ class SemDeDup(Clustered):
                     f"step {work.name}: a cluster has more than bin_bytes {self.bin_bytes} after {MOST_SPLITS} splits"
                 )
             folder = f"split-{number}/"
-            finer = work.artifact(f"{folder}centroids", asdict(plan), centroids, clusters)
+            finer = work.artifact(f"{folder}centroids", SplitClusters, asdict(plan), centroids, clusters)
             split = SplitClusters(work.inventory, members, clusters, centroids, finer, plan, work.units)
             yield work.stage(f"{folder}centroids", finer, split)
             centroids = finer
@@ -76,7 +76,8 @@ class SemDeDup(Clustered):
         work.threshold = None if limit is None else int(limit * scale**2 // 1)
         work.scale = scale**2
         rule = semdedup.Rule(self.rule, work.threshold if self.rule != "official" else None, scale)
-        work.scores = work.artifact("scores", [asdict(rule), asdict(self.guard), self.bin_bytes], clusters, copies)
+        config = [asdict(rule), asdict(self.guard), self.bin_bytes]
+        work.scores = work.artifact("scores", semdedup.ScoreSemDeDup, config, clusters, copies)
         score = semdedup.ScoreSemDeDup(
             work.inventory,
             members,

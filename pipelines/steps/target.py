@@ -58,19 +58,19 @@ class Target(Step):
         check_items(self.items, run, by_vectors=True)
 
     def stages(self, work: Work) -> Iterator[Stage]:
-        items = work.artifact("items", [self.items.digest(), work.run.embedding_recipe])
+        items = work.artifact("items", ReadItems, [self.items.digest(), work.run.embedding_recipe])
         yield work.stage("items", items, ReadItems(self.items, items, work.run.embedder, embed=True))
         check_dimension(work.name, items, work.embeddings)
         members = Members(work.documents, work.embeddings, work.before)
         teaching = Teaching(min(self.sample, work.alive), work.alive, self.positives, self.penalty, work.seed)
         classifier = work.artifact(
-            "classifier", asdict(teaching), items, members.documents, members.embeddings, members.keep
+            "classifier", MakeClassifier, asdict(teaching), items, members.documents, members.embeddings, members.keep
         )
         make = MakeClassifier(work.inventory, members, items, classifier, teaching, work.units)
         yield work.stage("classifier", classifier, make)
         work.scale = COARSE**2
         scores = work.artifact(
-            "scores", asdict(self.guard), classifier, members.documents, members.embeddings, members.keep
+            "scores", TargetScores, asdict(self.guard), classifier, members.documents, members.embeddings, members.keep
         )
         yield work.score_units(
             TargetScores(scores, work.documents, work.before, self.guard, work.embeddings, classifier)

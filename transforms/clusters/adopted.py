@@ -14,7 +14,7 @@ from sluice.models.clustering.assign import choose_method
 from sluice.transforms.clusters.centroids import OF_PARTS, load_array, save_array, save_index
 from sluice.transforms.stages.artifacts import Artifact, find_manifest
 from sluice.transforms.stages.columns import to_fixed
-from sluice.transforms.stages.stage import Commit, Start, report
+from sluice.transforms.stages.stage import Commit, StageTransform, Start, report
 from sluice.transforms.storage import sealed
 from sluice.transforms.storage.damage import Damaged
 
@@ -103,8 +103,10 @@ class CopyCentroids(beam.DoFn):
 
 
 @dataclass
-class AdoptCentroids(beam.PTransform):
+class AdoptCentroids(StageTransform):
     """pipeline -> centroids/ with those of another run; `method` as models.clustering.assign.METHODS."""
+
+    version = 3
 
     source: Artifact
     centroids: Artifact

@@ -24,7 +24,7 @@ from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes
 from sluice.transforms.stages.order import Order, order_keys
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 from sluice.transforms.storage import sealed
 
 CLUSTERS = pa.schema([("cluster", pa.int32()), ("similarity", pa.int32())])
@@ -194,12 +194,14 @@ def _add_arrays(blocks: Iterable[bytes]) -> bytes:
 
 
 @dataclass
-class AssignClusters(beam.PTransform):
+class AssignClusters(StageTransform):
     """pipeline -> clusters/ of all units, statistics.npy (int64 [4, k], see ClusterStatistics), central.npy (see
     SaveCentral) and the manifest.
 
     bin_bytes: of the scorer that will read the sorted records, which are there where an `order` is given.
     """
+
+    version = 3
 
     inventory: Artifact
     members: Members

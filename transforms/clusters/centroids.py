@@ -18,7 +18,7 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, survivors, to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 from sluice.transforms.storage import sealed
 
 SAMPLE_ROWS = 1024
@@ -181,8 +181,10 @@ def all_centroids(centroids: Artifact) -> np.ndarray:
 
 
 @dataclass
-class MakeCentroids(beam.PTransform):
+class MakeCentroids(StageTransform):
     """pipeline -> centroids/: the sample's parts, centroids.npy (int16 whole numbers at scale 4064) and a manifest."""
+
+    version = 3
 
     inventory: Artifact
     members: Members

@@ -17,7 +17,7 @@ from sluice.transforms.clusters.assign import WINDOW_ROWS, WriteClusters
 from sluice.transforms.clusters.centroids import OF_PARTS, Members, all_centroids, save_array, save_index
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes
-from sluice.transforms.stages.stage import Commit, ReadUnits
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform
 
 # Sums travel in blocks of so many centroids: 0.8 MB each at 384 dimensions.
 BLOCK = 256
@@ -122,11 +122,13 @@ class SaveRefined(beam.DoFn):
 
 
 @dataclass
-class RefineCentroids(beam.PTransform):
+class RefineCentroids(StageTransform):
     """pipeline -> centroids `after`: those `before` after one iteration over all members.
 
     Its parts are those of clusters/, of the assignment to the centroids before.
     """
+
+    version = 3
 
     inventory: Artifact
     members: Members

@@ -20,7 +20,7 @@ from sluice.transforms.clusters.centroids import OF_PARTS, Members, load_array, 
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 from sluice.transforms.storage import sealed
 
 SAMPLE_PER_PART = 256
@@ -115,8 +115,10 @@ class TrainSplits(beam.DoFn):
 
 
 @dataclass
-class SplitClusters(beam.PTransform):
+class SplitClusters(StageTransform):
     """pipeline -> centroids like `before`, with the clusters of `splits` divided."""
+
+    version = 3
 
     inventory: Artifact
     members: Members

@@ -23,7 +23,7 @@ from sluice.transforms.clusters.blocks import BLOCK_BYTES, cut, gather, read_blo
 from sluice.transforms.clusters.centroids import Members, Training, WriteSample, load_array, save_array, save_clustering
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.stage import Commit, ReadUnits
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform
 from sluice.transforms.storage import sealed
 
 # How many standard deviations more than wanted are sent to the first level; only the first ones are taken.
@@ -163,11 +163,13 @@ class JoinShares(beam.DoFn):
 
 
 @dataclass
-class MakeTwoLevels(beam.PTransform):
+class MakeTwoLevels(StageTransform):
     """pipeline -> centroids/ as clusters.centroids.MakeCentroids makes them, trained as training.levels says.
 
     trainer_bytes: what the levels were planned for, and what a worker that trains needs besides its process.
     """
+
+    version = 3
 
     inventory: Artifact
     members: Members

@@ -17,7 +17,7 @@ from sluice.transforms.records.records import Fields, Reject, Unit, Window
 from sluice.transforms.records.validation import is_fault
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 
 HASH = pa.binary(16)
 REJECTED = pa.schema([(name, pa.string()) for name in Reject._fields]).set(0, pa.field("row", pa.uint32()))
@@ -186,8 +186,10 @@ def _count_of(value: Any) -> int | None:
 
 
 @dataclass
-class ReadDocuments(beam.PTransform):
+class ReadDocuments(StageTransform):
     """pipeline -> documents/ and rejected/ of all units of an inventory, and their manifests."""
+
+    version = 3
 
     inventory: Artifact
     documents: Artifact

@@ -10,7 +10,7 @@ import apache_beam as beam
 from sluice.transforms.corpus.inventory import SCHEMA, Planned, plan_inputs, units_to_table
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part, digest_of
-from sluice.transforms.stages.stage import Commit, Start, report
+from sluice.transforms.stages.stage import Commit, StageTransform, Start, report
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ def units_digest(units: Sequence[Unit]) -> str:
 
 
 @dataclass
-class TakeInventory(beam.PTransform):
+class TakeInventory(StageTransform):
     """pipeline -> inventory/: lists the inputs on a worker. Fails when they changed since `digest` was taken."""
+
+    version = 3
 
     inputs: Inputs
     digest: str

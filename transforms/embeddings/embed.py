@@ -23,7 +23,7 @@ from sluice.transforms.scores.base import token_weights
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors, to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 from sluice.transforms.stages.stats import merge_stats
 from sluice.transforms.storage.damage import ArtifactError
 
@@ -217,9 +217,11 @@ def embedding_schema(dimension: int) -> pa.Schema:
 
 
 @dataclass
-class Embed(beam.PTransform):
+class Embed(StageTransform):
     """pipeline -> embeddings/ of all units, and its manifest, whose configuration is `embedder`, how the vectors were
     made (`recipe`), and `documents`, of what: embeddings that agree in both can lend each other their rows."""
+
+    version = 3
 
     inventory: Artifact
     documents: Artifact
@@ -250,7 +252,9 @@ class Embed(beam.PTransform):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"embedder": self.recipe, "documents": self.rows}
+        # Vectors of another version are not to be lent; the first releases named none.
+        version = {} if self.version == 3 else {"version": self.version}
+        return {"embedder": self.recipe, "documents": self.rows, **version}
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         write = WriteEmbeddings(

@@ -19,7 +19,7 @@ from sluice.transforms.minhash.edges import ROW, by_unit, read_edges, unique_edg
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import to_fixed
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, WriteGathered
+from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
 
 LABEL = np.dtype([("row", "<u8"), ("component", "<u8")])
 EDGE = np.dtype(("<u8", 2))
@@ -115,8 +115,10 @@ class WriteEdges(WriteGathered):
 
 
 @dataclass
-class ShortenLinks(beam.PTransform):
+class ShortenLinks(StageTransform):
     """pipeline -> one round: the same components, every document nearer to the smallest of its own."""
+
+    version = 3
 
     inventory: Artifact
     links: Artifact
@@ -225,11 +227,13 @@ class WriteComponents(WriteGathered):
 
 
 @dataclass
-class NameComponents(beam.PTransform):
+class NameComponents(StageTransform):
     """pipeline -> components/ of all units, from links of any shape when `join`, else from stars.
 
     Fails with NotConverged when links that should be stars are not.
     """
+
+    version = 3
 
     inventory: Artifact
     documents: Artifact

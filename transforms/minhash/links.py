@@ -11,7 +11,7 @@ from sluice.transforms.minhash.edges import write_edges
 from sluice.transforms.minhash.verify import KeepSimilar, SendSets, Verification
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, WriteGathered
+from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
 
 # Rows of 24 bytes that one key gathers, about.
 ROWS_PER_KEY = 4_000_000
@@ -31,11 +31,13 @@ class WriteLinks(WriteGathered):
 
 
 @dataclass
-class LinkBands(beam.PTransform):
+class LinkBands(StageTransform):
     """pipeline -> links/ of all units; with `verification` only pairs that are really similar, in units of the first.
 
     documents: how many have a signature.
     """
+
+    version = 3
 
     inventory: Artifact
     bands: Bands

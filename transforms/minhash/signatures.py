@@ -14,7 +14,7 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 
 
 class WriteSignatures(WriteUnit):
@@ -52,8 +52,10 @@ class WriteSignatures(WriteUnit):
 
 
 @dataclass
-class Sign(beam.PTransform):
+class Sign(StageTransform):
     """pipeline -> signatures/ of all units and the manifest."""
+
+    version = 3
 
     inventory: Artifact
     texts: Texts

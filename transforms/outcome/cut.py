@@ -21,7 +21,7 @@ from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import KEEP, fixed_bytes
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,13 @@ def _highest(score: np.ndarray) -> Any:
 
 
 @dataclass
-class Cut(beam.PTransform):
+class Cut(StageTransform):
     """pipeline -> keep/ of all units: by `target` (documents or tokens, as ranked.by) or by `threshold`.
 
     documents: how many are still in; what it decides is how the boundary is looked for, never which it is.
     """
+
+    version = 3
 
     inventory: Artifact
     ranked: Ranked

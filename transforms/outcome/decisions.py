@@ -17,7 +17,7 @@ from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.stages import artifacts, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 from sluice.transforms.storage.sealed import checksum_of
 
 log = logging.getLogger("sluice")
@@ -115,11 +115,13 @@ class WriteDecisions(WriteUnit):
 
 
 @dataclass
-class Decide(beam.PTransform):
+class Decide(StageTransform):
     """pipeline -> decisions/ of all units, and its manifest, whose totals name what lost too much.
 
     lost_share: as FindLosses has it.
     """
+
+    version = 3
 
     inventory: Artifact
     documents: Artifact
@@ -225,8 +227,10 @@ class WriteCorpus(WriteUnit):
 
 
 @dataclass
-class ExportCorpus(beam.PTransform):
+class ExportCorpus(StageTransform):
     """pipeline -> corpus/: the kept documents in the input's own format; `corpus` is at corpus/_parts."""
+
+    version = 3
 
     inventory: Artifact
     documents: Artifact

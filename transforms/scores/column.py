@@ -45,6 +45,8 @@ def column_score(values: np.ndarray, how: Column) -> np.ndarray:
 class ColumnScores(WriteScores):
     """One unit's column -> its scores; `missing` in the statistics counts documents still in that have no number."""
 
+    version = 3
+
     how: Column
 
     def columns(self) -> list[str]:

@@ -19,7 +19,7 @@ from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, Start, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, Start, WriteUnit
 
 LIST = pa.list_(pa.uint32())
 # nearest: the item with the largest dot product; overlaps and similar: all items that a document shares an n-gram with,
@@ -114,8 +114,10 @@ class WriteMatches(WriteUnit):
 
 
 @dataclass
-class FindItems(beam.PTransform):
+class FindItems(StageTransform):
     """pipeline -> matches/ of all units, and found/: for each item how many documents hold it, and a few of them."""
+
+    version = 3
 
     inventory: Artifact
     write: WriteMatches
@@ -151,6 +153,8 @@ class FindItems(beam.PTransform):
 @dataclass
 class ContaminationScores(WriteScores):
     """OVERLAP for a document that shares an n-gram with an item, else the cosine to the nearest one, times scale**2."""
+
+    version = 3
 
     matches: Artifact
     search: Search

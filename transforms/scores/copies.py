@@ -15,7 +15,7 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors
 from sluice.transforms.stages.order import Order, order_keys
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, WriteGathered
+from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
 
 NONE = np.uint32(2**32 - 1)
 CANDIDATE = np.dtype([("digest", "V16"), ("priority", "<i8"), ("tie", "<u8"), ("unit", "<u4"), ("row", "<u4")])
@@ -141,8 +141,10 @@ class WriteCopies(WriteGathered):
 
 
 @dataclass
-class FindCopies(beam.PTransform):
+class FindCopies(StageTransform):
     """pipeline -> an artifact that names, for each document whose digest an earlier one has, that one."""
+
+    version = 3
 
     inventory: Artifact
     digests: Digests

@@ -6,7 +6,7 @@ handful of documents that the counts do not tell apart.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import apache_beam as beam
 import numpy as np
@@ -121,6 +121,8 @@ def settle(sent: tuple[int, Iterable[bytes]], found: Narrowing) -> Settled:
 class WriteCutScores(WriteUnit):
     """Unit, Settled -> its part of scores/; a subclass says what the score is."""
 
+    version: ClassVar[int]
+
     def __init__(self, target: Artifact, members: ClusterMembers):
         super().__init__(target)
         self.members = members
@@ -146,6 +148,8 @@ class WriteDensityScores(WriteCutScores):
     twice the difference of the products, and 1 more for documents that go. Nothing against clusters that stay whole.
     """
 
+    version = 3
+
     def score(self, keys: Keys, settled: Settled) -> np.ndarray:
         limit = settled.boundaries[settled.group[keys.cluster]]
         beyond = priority_of(keys.key) - priority_of(limit["key"])
@@ -155,6 +159,8 @@ class WriteDensityScores(WriteCutScores):
 class WriteScipScores(WriteCutScores):
     """How far from the centroid a document is (near, for order `hard`): minus the product; FIRST more for documents
     that go because their cluster is small."""
+
+    version = 3
 
     # More than any two products differ by.
     FIRST = 1 << 26

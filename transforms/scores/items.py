@@ -21,7 +21,7 @@ from sluice.transforms.records.records import Fields, Unit, Window
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact, Part, digest_of
 from sluice.transforms.stages.columns import fixed_bytes, to_fixed
-from sluice.transforms.stages.stage import Commit, Start, report
+from sluice.transforms.stages.stage import Commit, StageTransform, Start, report
 
 MOST_ITEMS = 1_000_000
 UNIT_BYTES = 128 << 20
@@ -107,8 +107,10 @@ class WriteItems(beam.DoFn):
 
 
 @dataclass
-class ReadItems(beam.PTransform):
+class ReadItems(StageTransform):
     """pipeline -> the artifact of all benchmark items, one part, in the order of files and records."""
+
+    version = 3
 
     items: Items
     target: Artifact

@@ -13,6 +13,8 @@ from sluice.transforms.scores.simple import WriteScores
 class LengthScores(WriteScores):
     """The longest first; nothing against a document whose length is not known. by: `tokens` or `characters`."""
 
+    version = 3
+
     by: str = "tokens"
 
     def columns(self) -> list[str]:

@@ -16,7 +16,7 @@ from sluice.transforms.scores.base import Guard, write_scores
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 
 # Bytes that learning allocates for each byte of the sample.
 LEARNING = 60
@@ -87,8 +87,10 @@ class LearnWeights(beam.DoFn):
 
 
 @dataclass
-class FindWeights(beam.PTransform):
+class FindWeights(StageTransform):
     """pipeline -> weights/: the sample's parts, and a manifest whose totals hold the weights by rule."""
+
+    version = 3
 
     inventory: Artifact
     texts: Texts
@@ -173,8 +175,10 @@ class LowQualityFirst:
 
 
 @dataclass
-class ScoreTexts(beam.PTransform):
+class ScoreTexts(StageTransform):
     """pipeline -> scores/ of all units by a function of the text, and the manifest."""
+
+    version = 3
 
     inventory: Artifact
     write: WriteTextScores

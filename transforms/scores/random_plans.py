@@ -17,7 +17,7 @@ from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
 
 NOTHING = pa.schema([("bin", pa.int64()), ("documents", pa.int64())])
 EPOCHS = pa.schema([("row", pa.uint32()), ("id", pa.string()), ("epochs", pa.list_(pa.uint16()))])
@@ -40,8 +40,10 @@ class CountLengths(WriteUnit):
 
 
 @dataclass
-class TakeLengths(beam.PTransform):
+class TakeLengths(StageTransform):
     """pipeline -> quotas/: the lengths of what another run kept, over the units of that run."""
+
+    version = 3
 
     inventory: Artifact
     write: CountLengths
@@ -103,6 +105,8 @@ class Epochs:
 class EpochScores(WriteScores):
     """1 for a document that no epoch reads; the plan lies beside the scores, a part for every unit."""
 
+    version = 3
+
     plan: Artifact
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
@@ -132,8 +136,10 @@ class WriteEpochs(WriteUnit):
 
 
 @dataclass
-class PlanEpochs(beam.PTransform):
+class PlanEpochs(StageTransform):
     """pipeline -> epochs/ of all units."""
+
+    version = 3
 
     inventory: Artifact
     write: WriteEpochs

@@ -24,7 +24,7 @@ from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import survivors
 from sluice.transforms.stages.order import Order, order_keys
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, WriteGathered
+from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
 
 PLACE = np.dtype([("row", "<u4"), ("range", "<i4"), ("score", "<i8")])
 # Documents in a range (56 bytes each and as much again to sort), and those of a sample for each.
@@ -197,13 +197,15 @@ class WriteGroupRanks(WriteGathered):
 
 
 @dataclass
-class RankWithinGroups(beam.PTransform):
+class RankWithinGroups(StageTransform):
     """pipeline -> scores/ of all units: what a document's group weighs up to and including it.
 
     documents: how many are still in; it decides into how many ranges they are sorted, never their places. quotas: for
     each bin of length, what is taken off its places (0 where it has none). relative: the groups are clusters, and a
     place is a share of its cluster, (place - 1/2) / size: a cut over the corpus then takes the same of every cluster.
     """
+
+    version = 3
 
     inventory: Artifact
     groups: Groups

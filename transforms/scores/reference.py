@@ -28,7 +28,15 @@ from sluice.transforms.scores.copies import NONE
 from sluice.transforms.scores.semdedup import Bin, plan_bins
 from sluice.transforms.stages import counters, memory, progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, stage_of
+from sluice.transforms.stages.stage import (
+    Commit,
+    GatherByUnit,
+    ReadUnits,
+    StageTransform,
+    Start,
+    WriteGathered,
+    stage_of,
+)
 from sluice.transforms.storage import sealed
 
 RESULT = np.dtype(
@@ -235,8 +243,10 @@ class WriteReferenceScores(WriteGathered):
 
 
 @dataclass
-class ScoreReference(beam.PTransform):
+class ScoreReference(StageTransform):
     """pipeline -> scores/ of all units: similarity to the nearest document of the earlier runs in the own cluster."""
+
+    version = 3
 
     inventory: Artifact
     members: Members

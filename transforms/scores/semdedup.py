@@ -20,7 +20,15 @@ from sluice.transforms.scores.base import NEVER, Guard, write_scores
 from sluice.transforms.scores.copies import NONE
 from sluice.transforms.stages import counters, memory, progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, Start, WriteGathered, stage_of
+from sluice.transforms.stages.stage import (
+    Commit,
+    GatherByUnit,
+    ReadUnits,
+    StageTransform,
+    Start,
+    WriteGathered,
+    stage_of,
+)
 from sluice.transforms.storage import sealed
 
 RESULT = np.dtype(
@@ -181,8 +189,10 @@ class WriteSemDeDupScores(WriteGathered):
 
 
 @dataclass
-class ScoreSemDeDup(beam.PTransform):
+class ScoreSemDeDup(StageTransform):
     """pipeline -> scores/ of all units: similarity to the nearest document before it in its cluster."""
+
+    version = 3
 
     inventory: Artifact
     members: Members

@@ -1,7 +1,7 @@
 """Scores that need no exchange: exact copies, prototypes over the corpus, random."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import numpy as np
@@ -20,6 +20,8 @@ from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
 @dataclass
 class WriteScores(WriteUnit):
     """Unit -> its part of scores/; a subclass says what the score is."""
+
+    version: ClassVar[int]
 
     target: Artifact
     documents: Artifact
@@ -66,6 +68,8 @@ class WriteScores(WriteUnit):
 class ExactScores(WriteScores):
     """1 for a copy of an earlier document; nothing against the others."""
 
+    version = 3
+
     copies: Artifact
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
@@ -81,6 +85,8 @@ class ExactScores(WriteScores):
 class PrototypeScores(WriteScores):
     """Similarity to the own centroid (arXiv 2206.14486): with `far` kept, the most prototypical go first."""
 
+    version = 3
+
     clusters: Artifact
     direction: str = "far"
 
@@ -93,6 +99,8 @@ class PrototypeScores(WriteScores):
 @dataclass
 class RandomScores(WriteScores):
     """A hash of (seed, id): kept sets are nested in the ratio, and the same on every machine."""
+
+    version = 3
 
     seed: int = 0
 

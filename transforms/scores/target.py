@@ -19,7 +19,7 @@ from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes
-from sluice.transforms.stages.stage import Commit, ReadUnits
+from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform
 
 WINDOW_ROWS = 16384
 
@@ -71,8 +71,10 @@ class TrainClassifier(beam.DoFn):
 
 
 @dataclass
-class MakeClassifier(beam.PTransform):
+class MakeClassifier(StageTransform):
     """pipeline -> classifier/: the sample's parts, weights.npy and a manifest."""
+
+    version = 3
 
     inventory: Artifact
     members: Members
@@ -109,6 +111,8 @@ class MakeClassifier(beam.PTransform):
 @dataclass
 class TargetScores(WriteScores):
     """Minus the classifier's product with a document's vector: what is least like the targets goes first."""
+
+    version = 3
 
     embeddings: Artifact
     classifier: Artifact

@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,6 +44,17 @@ class Part:
     bytes: int
     crc32c: int
     stats: dict[str, Any] = field(default_factory=dict)
+
+
+class Maker(Protocol):
+    """What fills an artifact: a stage's transform, or the DoFn that makes its scores.
+
+    version: part of the artifact's key. Raise it when a change alters what is written: runs made before then make the
+    artifact, and what depends on its content, again. Stages of the first releases had one number, 3; new ones begin
+    at 1.
+    """
+
+    version: ClassVar[int]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import numpy as np
@@ -26,6 +26,12 @@ log = logging.getLogger("sluice")
 def read_units(inventory: Artifact) -> list[Unit]:
     """The units of a finished inventory, by id."""
     return table_to_units(inventory.read(0))
+
+
+class StageTransform(beam.PTransform):
+    """pipeline -> the artifacts of a stage, finished."""
+
+    version: ClassVar[int]
 
 
 class Start(beam.PTransform):
