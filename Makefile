@@ -85,11 +85,13 @@ check: $(STAMP)
 	@for folder in models transforms pipelines; do ln -sfn ../../../$$folder build/types/sluice/$$folder; done
 	MYPYPATH=build/types $(BIN)/mypy --namespace-packages --explicit-package-bases --package sluice
 
+# Each in a minute or less, but scale: three.
+QUICK := d4 steps plan proof scale scale.clustering scale.limits scale.skew
+
 bench: $(STAMP)
-	@echo 'Benchmarks (each explains itself with --help):'
-	@for file in $$(grep -l -e __main__ benchmarks/*.py); do echo "  $$file"; done
-	@for file in $$(grep -l -e --quick benchmarks/*.py); do \
-		echo "== $$file --quick"; $(BIN)/python $$file --quick || exit 1; done
+	@cat benchmarks/README.md
+	@for name in $(QUICK); do \
+		echo "== python -m benchmarks.$$name --quick"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean:
 	rm -rf .venv .venv-airflow build dist sluice.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,8 @@
 """D4 at 50 % with given embeddings: Sluice against the in-memory reference, each in a process of its own.
 
-    python benchmarks/d4.py                                   # 200,000 and 1,000,000 documents of 384 dimensions
+    python benchmarks/d4.py          # 200,000 and 1,000,000 documents of 384 dimensions
     python benchmarks/d4.py --documents 200000 --growth 800000
-    python benchmarks/d4.py --quick                           # 20,000 of 64 dimensions, half a minute
+    python benchmarks/d4.py --quick  # 20,000 of 64 dimensions, half a minute
 
 The reference's time runs from arrays in memory to the kept rows in memory; Sluice's from Parquet files to decisions on
 disk, every stage written, with copying the corpus out shown apart. Imports and making the corpus count for neither.
@@ -10,15 +10,18 @@ disk, every stage written, with copying the corpus out shown apart. Imports and 
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import corpora
-import measure
 import numpy as np
+
+# Run as a file, this folder is on the path, and not the one that holds it.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import corpora, measure
 
 KEEP, DEDUP = 0.5, 0.75
 # What the reference does in one phase, as stages of a Sluice run; the reference has nothing for the first and the last.
@@ -40,7 +43,7 @@ def make(path: str, **corpus: Any) -> None:
 
 def reference_d4(path: str, clusters: int, seed: int, kept: str) -> dict[str, Any]:
     """Run the reference; the kept rows go to the file `kept` (.npz)."""
-    import reference
+    from benchmarks import reference
 
     vectors = corpora.load(path)
     result = reference.d4(vectors, clusters=clusters, keep=KEEP, dedup=DEDUP, seed=seed)

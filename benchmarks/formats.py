@@ -1,6 +1,6 @@
 """Everything but the model, for each format: megabytes of text that are read, checked, cut and written in a second.
 
-    python benchmarks/formats.py                     # 256 MB of text in each of six formats
+    python benchmarks/formats.py  # 256 MB of text in each of six formats
     python benchmarks/formats.py --megabytes 16
 
 Runs the recipe `random` at 50 % on the in-process runner, each format in a process of its own. Text counts as UTF-8
@@ -8,12 +8,14 @@ before it is wrapped and compressed; files come from the page cache, so disks ar
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-import measure
-import texts
+# Run as a file, this folder is on the path, and not the one that holds it.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import measure, texts
 
 BUDGET = 50  # MB of text per second, for plain and zstd JSON lines and Parquet
 
@@ -56,7 +58,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=list(texts.KINDS), default=list(texts.KINDS), metavar="KIND")
     options = parser.parse_args()
     print(measure.machine())
-    source = "the mixed web corpus" if texts.SHARED.is_dir() else "docstrings of the standard library"
+    source = "the mixed web corpus" if measure.SHARED.is_dir() else "docstrings of the standard library"
     print(f"\n{options.megabytes:g} MB of text from {source}; half of the documents kept\n")
     header = ["format", "stored", "read and check", "copy out", "both", "everything else", "end to end", "peak memory"]
     print(measure.table(header, [row(kind, options.megabytes) for kind in options.kinds]))

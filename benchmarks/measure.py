@@ -1,6 +1,7 @@
 """Runs a function of a benchmark in an interpreter of its own, so that its time and its peak memory are its own.
 
-    result, peak = run("d4", "sluice", path="/tmp/corpus", ...)
+    result, peak = run("d4", "sluice_d4", path="/tmp/corpus", ...)
+    result, peak = run("scale.stages", "next_stage", path="/tmp/corpus", ...)
 
 Arguments and result are JSON.
 """
@@ -17,16 +18,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
+# Corpora that are data of their own, beside the repository.
+SHARED = ROOT.parent / "shared" / "data"
+
 
 def run(module: str, function: str, **arguments: Any) -> tuple[Any, float]:
     """(what module.function(**arguments) returned, its process's peak memory in MB).
 
-    `module` is a file of this folder. Raises RuntimeError with the end of its output when the process fails.
+    `module` is named below benchmarks/. Raises RuntimeError with the end of its output when the process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, __file__, module, function, json.dumps(arguments), str(answer)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [sys.executable, "-m", "benchmarks.measure", module, function, json.dumps(arguments), str(answer)]
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = os.environ | {"PYTHONPATH": path}
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         if done.returncode or not answer.exists():
             raise RuntimeError(f"{module}.{function} ended with {done.returncode}:\n{done.stdout[-4000:]}")
         found = json.loads(answer.read_text())
@@ -94,5 +101,5 @@ def machine() -> str:
 
 if __name__ == "__main__":
     _module, _function, _arguments, _answer = sys.argv[1:]
-    _result = getattr(importlib.import_module(_module), _function)(**json.loads(_arguments))
+    _result = getattr(importlib.import_module(f"benchmarks.{_module}"), _function)(**json.loads(_arguments))
     Path(_answer).write_text(json.dumps({"result": _result, "peak": peak_memory()}))

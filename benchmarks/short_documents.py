@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import corpora
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from benchmarks import corpora
 
 ITEMS = 200
 _HELD = 5000  # texts that near-copies are made of

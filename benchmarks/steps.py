@@ -1,10 +1,10 @@
 """What each step costs by itself: seconds, microseconds a document beside its budget, and peak memory of the process.
 
-    python benchmarks/steps.py                                           # every step, 200,000 documents
+    python benchmarks/steps.py                             # every step, 200,000 documents
     python benchmarks/steps.py --steps density scip --documents 1000000
     python benchmarks/steps.py --steps '{"step": "minhash", "verify": "0.7"}'
-    python benchmarks/steps.py --quick                                   # 3,000 documents: a check that everything runs
-    python benchmarks/steps.py --document docs/methods.md                # write the table into the page
+    python benchmarks/steps.py --quick                     # 3,000 documents: a check that everything runs
+    python benchmarks/steps.py --document docs/methods.md  # write the table into the page
 
 A step is a name (with its defaults, and half of the documents to keep) or a step as recipes have it, in JSON. Each runs
 in a process of its own, over documents of 60 words with given vectors. Reading and writing the corpus out are the same
@@ -13,12 +13,15 @@ for all, and shown apart. Budgets are those that the documents state: seconds by
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import measure
+# Run as a file, this folder is on the path, and not the one that holds it.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import measure
 
 # What steps cannot do without, where half of the documents is not it.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -53,7 +56,7 @@ BUDGETS: dict[str, float] = {
 
 def make(path: str, items: str, documents: int, dimension: int) -> None:
     """Write a corpus; in a process of its own because its memory is not what is measured."""
-    import short_documents
+    from benchmarks import short_documents
 
     short_documents.write(path, items, documents, dimension)
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+from benchmarks.measure import SHARED
+
 SHARDS = 4
 GZIP_LEVEL = 6
 

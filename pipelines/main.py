@@ -21,7 +21,6 @@ from sluice.pipelines.commands import (
     preview,
     recipes,
     sample_corpus,
-    scip_experiment,
 )
 from sluice.pipelines.plan import plan
 from sluice.pipelines.recipe.options import OPTIONS, add_options, build_recipe, check_beam_args
@@ -81,7 +80,6 @@ def parser() -> argparse.ArgumentParser:
         ("compare-embedders", compare_embedders, "what a faster way of embedding costs: speed against agreement"),
         ("sample-corpus", sample_corpus, "make a real corpus out of the docstrings of installed packages"),
         ("distill", distill, "make a token table out of an embedder: hundreds of times faster, and coarser"),
-        ("scip-experiment", scip_experiment, "where a model puts corrupted code: does the recipe `code` hold for it?"),
     ):
         command = _command(commands, name, text)
         module.add_arguments(command)

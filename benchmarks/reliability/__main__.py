@@ -1,9 +1,9 @@
 """What was done to runs, how often, and what came out: the tables of docs/reliability.md.
 
-    python -m benchmarks.reliability                                   # all of it, printed; about an hour
-    python -m benchmarks.reliability --document docs/reliability.md    # written into the page
+    python -m benchmarks.reliability                                 # all of it, printed; about an hour
+    python -m benchmarks.reliability --document docs/reliability.md  # written into the page
     python -m benchmarks.reliability --only bombs disks
-    python -m benchmarks.reliability --quick                           # a few tries of each: that all of it runs
+    python -m benchmarks.reliability --quick                         # a few tries of each: that all of it runs
 
 Full disks need root, for small file systems in memory; without it that part says so.
 """

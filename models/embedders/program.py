@@ -23,10 +23,10 @@ Item = TypeVar("Item")
 # between its products. An accelerator wants few large batches, and the next one there when one is done.
 CPU_TOKENS, ACCELERATOR_TOKENS = 512, 65536
 # How often a batch may be halved for texts that do not fill one. At 65,536 tokens padding is 4.9 % with and 12.0 %
-# without (benchmarks/packing.py); at 512 tokens it saves 0.2 %, and makes twice the programs.
+# without (benchmarks/embed/packing.py); at 512 tokens it saves 0.2 %, and makes twice the programs.
 CPU_HALVINGS, ACCELERATOR_HALVINGS = 0, 3
-# Texts whose lengths are sorted together before batches are cut: more waste less padding (benchmarks/packing.py), fewer
-# are done sooner, and kept when the worker is stopped.
+# Texts whose lengths are sorted together before batches are cut: more waste less padding
+# (benchmarks/embed/packing.py), fewer are done sooner, and kept when the worker is stopped.
 CPU_WINDOW, ACCELERATOR_WINDOW = 1024, 8192
 MOST_THREADS, AHEAD = 8, 2
 

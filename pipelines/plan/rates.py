@@ -1,7 +1,7 @@
 """What each kind of stage cost where it was measured, as rates: constants.json, which benchmarks/ write.
 
-`measured` holds D4 with given vectors at several dimensions (benchmarks/scale.py), `steps` every other step
-(benchmarks/plan.py), each with the machine it was measured on.
+`measured` holds D4 with given vectors at several dimensions (benchmarks/scale), `steps` every other step
+(benchmarks/plan), each with the machine it was measured on.
 """
 
 import json

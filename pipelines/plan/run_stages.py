@@ -9,7 +9,7 @@ from sluice.pipelines.plan.work import Facts, Work, ends, job, parts_bytes, part
 from sluice.transforms.embeddings.embed import WINDOW_CHARACTERS
 from sluice.transforms.stages import memory
 
-# Listing an input file, twice (benchmarks/limits.py).
+# Listing an input file, twice (benchmarks/scale/limits.py).
 FILE_SECONDS = 2 * 65e-6
 STORED = Range(0.85, 1.0, 1.2)
 # The report: most of it are probes of a fixed number of documents (docs/scale.md).

@@ -20,8 +20,8 @@ class Scip(Clustered):
     """Small clusters go first, then documents far from their centroid, as corrupted code is (arXiv 2312.02418).
 
     alpha: the share of what goes that small clusters give; direction: `far` keeps documents far from their centroid
-    instead; clusters: `auto` is at most the paper's 100. For code: `sluice scip-experiment` shows whether it holds for
-    a model.
+    instead; clusters: `auto` is at most the paper's 100. `python -m benchmarks.scip` in Sluice's
+    repository shows whether it holds for a model.
     """
 
     step: Literal["scip"] = "scip"
