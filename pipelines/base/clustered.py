@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.models.clustering import kmeans
 from sluice.models.clustering.two_level import plan_levels
+from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_path
 from sluice.pipelines.base.step import Step
 from sluice.transforms.clusters.adopted import AdoptCentroids, check_embedding, content_digest
@@ -34,7 +35,6 @@ class Clustered(Step):
     """
 
     needs_vectors: ClassVar[bool] = True
-    folders: ClassVar[tuple[str, ...]] = ("centroids", "clusters", "scores", "keep")
 
     clusters: int | Literal["auto"] = "auto"
     iterations: int = Field(default=20, ge=1, le=1000)
@@ -68,6 +68,19 @@ class Clustered(Step):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"{name} has no meaning beside centroids: those of {self.centroids} are taken")
         return self
+
+    @property
+    def over_clusters(self) -> bool:
+        return True
+
+    def clustering(self) -> tuple[Slot, ...]:
+        """Its stages up to the documents' clusters."""
+        centroids = Slot("centroids", "units" if self.centroids is None else "one")
+        refined = (Slot(f"refine-{number}/centroids") for number in range(1, self.refine + 1))
+        return (centroids, *refined, Slot("clusters"))
+
+    def layout(self) -> tuple[Slot, ...]:
+        return (*self.clustering(), *SCORED)
 
     def check(self, run: "Run") -> None:
         """Look for the centroids of another run; those of an earlier step of the run itself are not there yet."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.step import OrderOption, Step, to_order
 from sluice.transforms.scores.base import Guard
 from sluice.transforms.scores.ranks import Groups, RankWithinGroups
@@ -46,6 +47,10 @@ class Grouped(Clustered):
         return "cluster" in self.groups
 
     @property
+    def over_clusters(self) -> bool:
+        return "cluster" in self.groups
+
+    @property
     def needs_source(self) -> bool:
         return "source" in self.groups or super().needs_source
 
@@ -53,10 +58,10 @@ class Grouped(Clustered):
     def needs_tokens(self) -> bool:
         return self.measure == "tokens" or super().needs_tokens
 
-    @property
-    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
-        clustering = ("centroids", "clusters") if self.needs_vectors else ()
-        return (*clustering, *(["inner"] if len(self.groups) > 1 else []), "scores", "keep")
+    def layout(self) -> tuple[Slot, ...]:
+        clustering = self.clustering() if self.needs_vectors else ()
+        inner = (Slot("inner"),) if len(self.groups) > 1 else ()
+        return (*clustering, *inner, *SCORED)
 
     def stages(self, work: "Work") -> Iterator["Stage"]:
         clusters = None

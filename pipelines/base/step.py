@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sluice.pipelines.base.layout import SCORED, Find, Slot
 from sluice.transforms.scores.base import Guard
 from sluice.transforms.stages.order import Order
 
@@ -90,12 +92,51 @@ class Step(Strict):
     needs_text_hashes: ClassVar[bool] = False
     # Whether a removed document has another of the corpus that it resembles.
     names_neighbours: ClassVar[bool] = False
-    # Its stages' folders in order; clusterings that are split have further ones.
-    folders: ClassVar[tuple[str, ...]] = ("scores", "keep")
+    # Whether its scores are cosines, of which people know what they mean.
+    scores_cosines: ClassVar[bool] = False
+    # Of its removed documents, so many are shown at the end of a run.
+    examples: ClassVar[int] = 1
 
     step: str
     only: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
+
+    def layout(self) -> tuple[Slot, ...]:
+        """Its stages in order, with all that the data may make necessary; `stages` makes them, or some of them."""
+        return SCORED
+
+    def needed(self, find: Find) -> tuple[Slot, ...]:
+        """Those of the layout that a run has, as far as its finished stages tell; find: by their folder."""
+        return self.layout()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return tuple(slot.folder for slot in self.layout() if not slot.repeat)
+
+    @property
+    def over_clusters(self) -> bool:
+        """Whether it clusters the documents for itself."""
+        return False
+
+    @property
+    def vector_scale(self) -> int | None:
+        """Where it scores pairs of documents within clusters: what vectors are scaled by, whose products are scores."""
+        return None
+
+    @property
+    def binding_rule(self) -> str | None:
+        """The rule by which its scores hold for its own threshold only; None where they hold for any."""
+        return None
+
+    @property
+    def other_runs(self) -> tuple[str, ...]:
+        """Earlier runs that documents are compared with."""
+        return ()
+
+    @property
+    def asked(self) -> Cut | None:
+        """Its cut, of steps that have one."""
+        return getattr(self, "cut", None)
 
     @property
     def guard(self) -> Guard:
@@ -119,8 +160,14 @@ class Step(Strict):
 
     @property
     def needs_tokens(self) -> bool:
-        cut = getattr(self, "cut", None)
-        return cut is not None and cut.tokens is not None
+        return self.asked is not None and self.asked.tokens is not None
+
+    def bins(self, counts: np.ndarray, dimension: int) -> dict[int, float]:
+        """What each bin of its scores weighs, by number, where it makes bins of its clusters.
+
+        counts: documents of each cluster, int [k]; dimension: of their vectors.
+        """
+        return {}
 
     def notes(self, totals: dict[str, Any]) -> list[str]:
         """Sentences for the summary, from the totals in the manifest of the finished scores."""

@@ -81,7 +81,8 @@ class Work:
     @property
     def _by_and_target(self) -> tuple[str, int]:
         totals = self.documents.manifest["totals"]
-        return self.step.cut.target(documents=totals["documents"], tokens=totals["tokens"])  # type: ignore[attr-defined]
+        assert self.step.asked is not None, self.name
+        return self.step.asked.target(documents=totals["documents"], tokens=totals["tokens"])
 
     def stages(self) -> Iterator[Stage]:
         yield from self.step.stages(self)

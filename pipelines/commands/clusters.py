@@ -61,14 +61,14 @@ def clusters(url: str, *, sample: int = SAMPLE) -> dict[str, Any]:
     found = []
     for name in run.steps:
         options = run.options(name)
-        if isinstance(options, Clustered) and run.find(f"{run.clusterings(name)[-1]}/clusters") is not None:
+        if options.over_clusters and run.find(run.last(name, "clusters")) is not None:
             found.append({"step": name, **_quality(run, name), "stability": _stability(run, name, sample)})
     return {"run": run.url, "clusterings": found}
 
 
 def _quality(run: Finished, name: str) -> dict[str, Any]:
     totals = run.centroids(name).manifest["totals"]
-    clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
+    clusters = run.clusters(name)
     statistics = load_array(clusters, "statistics")
     # What took the most documents away is in the report.
     summary = {name: value for name, value in audit.cluster_summary(statistics).items() if name != "duplicate_driven"}
@@ -95,7 +95,7 @@ def training(totals: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stability(run: Finished, name: str, sample: int) -> dict[str, Any] | None:
-    clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
+    clusters = run.clusters(name)
     points = _sample(run, clusters, sample) if sample else np.empty((0, 1), np.float32)
     if len(points) < 2:
         return None

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sluice.pipelines.base.step import Step
 from sluice.pipelines.commands.preview_page import CHARACTERS, render
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.run.finished import Text as Document
-from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.pipelines.terminal.printing import emit
 from sluice.transforms.audit.chance import chance
 from sluice.transforms.audit.probes import Probed
@@ -55,29 +55,29 @@ def preview(url: str, step: str | None = None) -> dict[str, Any]:
     """
     found = Finished(url)
     name = step or _last_scored(found)
-    scale = found.semdedup_scale(name) ** 2
     options = found.options(name)
-    assert isinstance(options, SemDeDup), options
-    if options.rule != "official":
-        raise ValueError(f"step {name} has rule {options.rule}, whose scores hold for its own threshold only")
+    if options.vector_scale is None:
+        raise ValueError(f"step {name} of {found.url} is no semdedup step; its steps are {', '.join(found.steps)}")
+    if options.binding_rule is not None:
+        raise ValueError(f"step {name} has rule {options.binding_rule}, whose scores hold for its own threshold only")
     scores = found.artifact(f"steps/{name}/scores")
     own = _own_threshold(found, name, options)
     thresholds = sorted({*THRESHOLDS, *([own] if own is not None else [])})
     shown = sorted({*SHOWN, *([own] if own is not None else [])})
-    return Preview(found, name, scores, scale, thresholds, shown).make() | {"own_threshold": own}
+    return Preview(found, name, scores, options.vector_scale, thresholds, shown).make() | {"own_threshold": own}
 
 
 def _last_scored(run: Finished) -> str:
-    names = [name for name, step in zip(run.steps, run.all_options) if isinstance(step, SemDeDup)]
+    names = [name for name, step in zip(run.steps, run.all_options) if step.vector_scale is not None]
     if not names:
         raise ValueError(f"the recipe of {run.url} has no semdedup step; its steps are {', '.join(run.steps)}")
     return next((name for name in reversed(names) if run.find(f"steps/{name}/scores")), names[-1])
 
 
-def _own_threshold(run: Finished, name: str, options: SemDeDup) -> float | None:
+def _own_threshold(run: Finished, name: str, options: Step) -> float | None:
     """The highest score that the run's cut kept; None when there is none or the cut has not been made."""
-    if options.cut.limit is not None:
-        return float(options.cut.limit)
+    if options.asked is not None and options.asked.limit is not None:
+        return float(options.asked.limit)
     keep = run.find(f"steps/{name}/keep")
     highest = None if keep is None else keep.manifest["totals"].get("max_kept_score")
     return None if keep is None or highest is None else highest / keep.manifest["config"]["scale"]
@@ -90,9 +90,14 @@ class Preview:
     run: Finished
     name: str
     scores: Artifact
-    scale: int
+    vector_scale: int
     thresholds: list[float]
     shown: list[float]
+
+    @property
+    def scale(self) -> int:
+        """What a cosine of 1 is as a score."""
+        return self.vector_scale**2
 
     def make(self) -> dict[str, Any]:
         documents = self.run.artifact("documents")
@@ -144,8 +149,7 @@ class Preview:
     def _chance(self, units: list[int]) -> dict[str, Any] | None:
         """How similar documents are by chance, as transforms.audit.chance has it."""
         run, name = self.run, self.name
-        clusters = run.artifact(f"{run.clusterings(name)[-1]}/clusters")
-        probed = Probed(run.centroids(name), clusters, 0, 0, run.semdedup_scale(name), run.recipe.seed)
+        probed = Probed(run.centroids(name), run.clusters(name), 0, 0, self.vector_scale, run.recipe.seed)
         found = chance(probed, units)
         # Which of many thresholds is meant is the reader's choice.
         return None if found is None else {name: value for name, value in found.items() if name != "threshold_below"}

@@ -7,7 +7,6 @@ import numpy as np
 
 from sluice.models.arrays.vectors import COARSE
 from sluice.models.clustering.skew import parents
-from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.run.finished import Address, Finished, ids_in
 from sluice.pipelines.terminal.printing import printable
 from sluice.transforms.clusters.central import Central, read_central
@@ -20,12 +19,9 @@ def cluster_of(run: Finished, name: str, at: Address) -> dict[str, Any] | None:
     """The cluster of a document, its similarity to the centroid, and the most central documents, for a step over
     clusters that names no neighbours. None for other steps, and where no most central ones are known."""
     options = run.options(name)
-    if not isinstance(options, Clustered) or options.names_neighbours:
+    if not options.over_clusters or options.names_neighbours:
         return None
-    # Caps and balances of sources have none.
-    if not (folders := run.clusterings(name)):
-        return None
-    clusters = run.artifact(f"{folders[-1]}/clusters")
+    clusters = run.clusters(name)
     place = np.searchsorted(run.artifact("documents").read(at[0], ["row"])["row"].to_numpy(), at[1])
     row = clusters.read(at[0]).slice(int(place), 1).to_pylist()[0]
     (central,) = central_documents(run, clusters, [[row["cluster"]]]) if row["cluster"] is not None else ([],)

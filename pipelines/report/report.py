@@ -19,8 +19,6 @@ from sluice.pipelines.run.launches import machine, read_launches
 from sluice.pipelines.run.losses import loss_lines
 from sluice.pipelines.run.run import Run, versions
 from sluice.pipelines.run.runner import Timing
-from sluice.pipelines.steps.prototypes import Prototypes
-from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.transforms import storage
 from sluice.transforms.audit import probes
 from sluice.transforms.audit.accounting import Totals, duplicate_ids, views
@@ -187,7 +185,7 @@ class Report:
     def _step(self, number: int, ledger: Ledger, removed_neighbours: int) -> dict[str, Any]:
         step, tally, options = self.steps[number], self.tallies[number], self.run.all_options[number]
         config, kept = step.keep.manifest["config"], step.keep.manifest["totals"]
-        cut = getattr(options, "cut", None)
+        cut = options.asked
         removed = self.totals.documents[step.name]
         threshold = config["threshold"] if config["threshold"] is not None else kept.get("min_removed_score")
         found: dict[str, Any] = {
@@ -205,17 +203,17 @@ class Report:
             "histogram": None,
             "notes": [*options.notes(step.scores.manifest["totals"]), *options.not_compared(step)],
         }
-        if tally.bounds is not None and isinstance(options, SemDeDup | Prototypes):
+        if tally.bounds is not None and options.scores_cosines:
             found["histogram"] = {"edges": tally.bounds.tolist(), "documents": tally.bins.tolist()}
         if options.names_neighbours:
             found["neighbour_removed_too"] = removed_neighbours
-        if isinstance(options, SemDeDup):
-            found |= self._duplicates(number, ledger)
+        if options.vector_scale is not None:
+            found |= self._duplicates(number, ledger, options.vector_scale)
         if (details := options.details(step)) is not None:
             found["details"] = details
         return found
 
-    def _duplicates(self, number: int, ledger: Ledger) -> dict[str, Any]:
+    def _duplicates(self, number: int, ledger: Ledger, scale: int) -> dict[str, Any]:
         step, tally = self.steps[number], self.tallies[number]
         removed = self.totals.documents[step.name] - tally.copies_removed
         found: dict[str, Any] = {
@@ -230,14 +228,7 @@ class Report:
         if config["threshold"] is not None:
             limit = config["threshold"] + 1
         if limit is not None and step.centroids is not None and step.clusters is not None:
-            probed = Probed(
-                step.centroids,
-                step.clusters,
-                number,
-                limit,
-                self.run.semdedup_scale(step.name),
-                self.run.recipe.seed,
-            )
+            probed = Probed(step.centroids, step.clusters, number, limit, scale, self.run.recipe.seed)
             found["coverage"] = probes.coverage(probed, ledger, removed=removed)
             found["eta"] = probes.eta(probed, ledger.units)
             found["chance"] = chance(probed, ledger.units)
@@ -287,8 +278,7 @@ class Report:
         """Five at most: three of semantic duplicates, one of every other step."""
         chosen = []
         for number, options in enumerate(self.run.all_options):
-            most = 3 if isinstance(options, SemDeDup) else 1
-            chosen += [(number, example) for example in self.examples.spread(number, most)]
+            chosen += [(number, example) for example in self.examples.spread(number, options.examples)]
         return chosen[:5]
 
     def _example(self, number: int, example: Example, texts: dict[Address, Text]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Centroids of a finished run: found by the run, by a step of it or by their own folder."""
 
-from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.run.finished import RECIPE, Finished
 from sluice.transforms import storage
 from sluice.transforms.clusters.adopted import UnfitCentroids, open_centroids
@@ -19,7 +18,7 @@ def find_centroids(url: str, step: str) -> Artifact:
     try:
         if storage.exists(storage.join(url, RECIPE)):
             run = Finished(url)
-            names = [name for name in run.steps if run.options(name).step == step]
+            names = [name for name in run.steps if name.partition("-")[2] == step]
             if len(names) != 1:
                 raise UnfitCentroids(
                     f"{url} has {len(names)} steps {step} ({', '.join(run.steps)}): name the folder of one, as "
@@ -34,7 +33,7 @@ def find_centroids(url: str, step: str) -> Artifact:
 
 
 def _of_step(run: Finished, name: str) -> Artifact:
-    if not isinstance(run.options(name), Clustered):
+    if not run.options(name).over_clusters:
         raise UnfitCentroids(f"step {name} has no clusters")
     # A step that is under way may still split its clusters.
     run.artifact(f"steps/{name}/keep")

@@ -49,7 +49,7 @@ def find_assigned(run: "Finished", kept: Members, *, adopted: str, among: Sequen
 
 def _reference_steps(run: "Finished") -> list[tuple[str, tuple[str, ...]]]:
     """(name, runs) of a run's reference steps."""
-    return [(name, step.runs) for name, step in zip(run.steps, run.all_options) if step.step == "reference"]  # type: ignore[attr-defined]
+    return [(name, step.other_runs) for name, step in zip(run.steps, run.all_options) if step.other_runs]
 
 
 def _current(

@@ -5,12 +5,13 @@ so they have a fate, a row in decisions/ and a place in the accounts like any ot
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
+from sluice.pipelines.base.layout import Condition, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Stage, Work
 from sluice.transforms.scores.base import NEVER
@@ -24,6 +25,10 @@ class Embedded(Step):
     needs_vectors: ClassVar[bool] = True
 
     step: Literal["embedded"] = "embedded"
+
+    def layout(self) -> tuple[Slot, ...]:
+        needed = Condition("embeddings", "without_vector", absent=False)
+        return tuple(replace(slot, only_if=needed) for slot in super().layout())
 
     def stages(self, work: Work) -> Iterator[Stage]:
         inputs = work.documents, work.embeddings, work.before

@@ -8,18 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.layout import Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.recipe import plain_yaml
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.embedded import with_embedded
-from sluice.pipelines.steps.semdedup import MOST_SPLITS, SemDeDup
 from sluice.transforms import storage
 from sluice.transforms.audit.views import AuditedStep
-from sluice.transforms.clusters.assign import most_in_bin
 from sluice.transforms.corpus import reading
 from sluice.transforms.records.records import Fields, Unit
-from sluice.transforms.scores.semdedup import scale_for
 from sluice.transforms.stages.artifacts import Artifact, find_manifest
 from sluice.transforms.stages.stage import read_units
 from sluice.transforms.storage.streams import UnreadableFile
@@ -80,45 +77,34 @@ class Finished:
             raise ValueError(f"{self.url} has no step {name}; its steps are {', '.join(self.steps)}")
         return self.all_options[self.steps.index(name)]
 
-    def clusterings(self, name: str) -> list[str]:
-        """The folders of a step's clusterings, in order: clusters too large for a bin are split, perhaps again."""
-        options = self.options(name)
-        folders = [f"steps/{name}"] if isinstance(options, Clustered) and "clusters" in options.folders else []
-        while isinstance(options, SemDeDup) and len(folders) <= MOST_SPLITS:
-            centroids, clusters = self.find(f"{folders[-1]}/centroids"), self.find(f"{folders[-1]}/clusters")
-            if centroids is None or clusters is None:
-                break
-            largest = clusters.manifest["totals"]["largest_representatives"]
-            if largest <= most_in_bin(options.bin_bytes, centroids.manifest["totals"]["dimension"]):
-                break
-            folders.append(f"steps/{name}/split-{len(folders)}")
-        return folders
+    def slots(self, name: str) -> tuple[Slot, ...]:
+        """The stages of a step that this run has, as far as finished ones tell."""
+        return self.options(name).needed(lambda folder: self.find(f"steps/{name}/{folder}"))
+
+    def last(self, name: str, kind: str) -> str:
+        """The folder of a step's last centroids or clusters: refined and split, where they are."""
+        folders = [slot.folder for slot in self.slots(name) if slot.folder.rpartition("/")[2] == kind]
+        return f"steps/{name}/{folders[-1]}"
 
     def centroids(self, name: str) -> Artifact:
-        """What the documents of a step over clusters were assigned to in the end: refined and split, where they are."""
-        folder, options = self.clusterings(name)[-1], self.options(name)
-        if folder == f"steps/{name}" and isinstance(options, Clustered) and options.refine:
-            folder = f"{folder}/refine-{options.refine}"
-        return self.artifact(f"{folder}/centroids")
+        """What the documents of a step over clusters were assigned to in the end."""
+        return self.artifact(self.last(name, "centroids"))
+
+    def clusters(self, name: str) -> Artifact:
+        """The last assignment of a step over clusters."""
+        return self.artifact(self.last(name, "clusters"))
 
     def step(self, name: str) -> AuditedStep:
         """A finished step, with the last of its clusterings."""
-        clusterings = self.clusterings(name)
+        clustered = self.options(name).over_clusters
         return AuditedStep(
             name,
             scores=self.artifact(f"steps/{name}/scores"),
             keep=self.artifact(f"steps/{name}/keep"),
-            centroids=self.centroids(name) if clusterings else None,
-            clusters=self.artifact(f"{clusterings[-1]}/clusters") if clusterings else None,
+            centroids=self.centroids(name) if clustered else None,
+            clusters=self.clusters(name) if clustered else None,
             copies=self.find(f"steps/{name}/copies"),
         )
-
-    def semdedup_scale(self, name: str) -> int:
-        """What a semdedup step's vectors are scaled by: its scores are cosines times the square of it."""
-        step = self.options(name)
-        if not isinstance(step, SemDeDup):
-            raise ValueError(f"step {name} of {self.url} is no semdedup step; its steps are {', '.join(self.steps)}")
-        return scale_for(None if step.cut.limit is None else float(step.cut.limit))
 
     # Texts ------------------------------------------------------------------------------------------------------
 

@@ -1,18 +1,55 @@
-"""The names of a recipe's stages, before anything has run: what a scheduler needs to lay out its tasks."""
+"""Every stage of a recipe in order, from the layouts of its steps: what may be, and what a run has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from sluice.pipelines.base.layout import Condition, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.embedded import with_embedded
-from sluice.pipelines.steps.minhash import MOST_ROUNDS, MinHash
-from sluice.pipelines.steps.semdedup import MOST_SPLITS, SemDeDup
 
 REPORT = "report"
+BEFORE = (Slot("inventory", "one"), Slot("documents"))
+EMBEDDINGS = Slot("embeddings")
+AFTER = (Slot("decisions"), Slot("corpus/_parts"))
 
 
-def stage_names(recipe: Recipe, *, repeats: int | None = None) -> list[str]:
-    """Every stage that a run of the recipe may have, in order, the report last.
+@dataclass(frozen=True)
+class Listed:
+    """A stage of a recipe: its name, its folder in the run, and of a step's stage the step and its name."""
+
+    name: str
+    folder: str
+    slot: Slot
+    step: Step | None = None
+    step_name: str | None = None
+
+    @property
+    def only_if(self) -> Condition | None:
+        """The slot's condition, with the folder as it is in the run."""
+        condition = self.slot.only_if
+        return None if condition is None else condition._replace(folder=condition.folder.format(step=self.step_name))
+
+
+def list_stages(
+    steps: Iterable[tuple[str, Step]], slots: Callable[[str, Step], Iterable[Slot]] = lambda name, step: step.layout()
+) -> Iterator[Listed]:
+    """The stages of named steps in order, with those before and after all steps, but without the report."""
+    for slot in BEFORE:
+        yield Listed(slot.folder, slot.folder, slot)
+    embedded = False
+    for name, step in steps:
+        if step.needs_vectors and not embedded:
+            embedded = True
+            yield Listed(EMBEDDINGS.folder, EMBEDDINGS.folder, EMBEDDINGS)
+        for slot in slots(name, step):
+            yield Listed(f"{name}/{slot.folder}", f"steps/{name}/{slot.folder}", slot, step, name)
+    for slot in AFTER:
+        yield Listed(slot.folder.removesuffix("/_parts"), slot.folder, slot)
+
+
+def recipe_stages(recipe: Recipe, *, repeats: int | None = None) -> list[Listed]:
+    """Every stage that a run of the recipe may have, in order, without the report.
 
     Some of them only the data decide about, so a run has these or a part of them: `NN-embedded/...` (documents without
     a vector), splits of semdedup's clusters, rounds of minhash. repeats: at most so many splits and rounds; None is as
@@ -21,15 +58,13 @@ def stage_names(recipe: Recipe, *, repeats: int | None = None) -> list[str]:
     """
     if repeats is not None and repeats < 0:
         raise ValueError(f"repeats must be at least 0, not {repeats}")
-    most = max(MOST_SPLITS, MOST_ROUNDS) if repeats is None else repeats
-    found = ["inventory", "documents"]
-    embedded = False
-    for name, step in named_steps(recipe.steps):
-        if step.needs_vectors and not embedded:
-            embedded = True
-            found.append("embeddings")
-        found += stages_of_step(name, step, splits=min(most, MOST_SPLITS), rounds=min(most, MOST_ROUNDS))
-    return [*found, "decisions", "corpus", REPORT]
+    found = list(list_stages(named_steps(recipe.steps)))
+    return [stage for stage in found if repeats is None or stage.slot.repeat <= repeats]
+
+
+def stage_names(recipe: Recipe, *, repeats: int | None = None) -> list[str]:
+    """The names of recipe_stages, and the report's."""
+    return [*(stage.name for stage in recipe_stages(recipe, repeats=repeats)), REPORT]
 
 
 def named_steps(steps: Sequence[Step]) -> list[tuple[str, Step]]:
@@ -37,16 +72,3 @@ def named_steps(steps: Sequence[Step]) -> list[tuple[str, Step]]:
     if any(step.needs_vectors for step in steps):
         return with_embedded(steps)
     return [(f"{number:02d}-{step.step}", step) for number, step in enumerate(steps, start=1)]
-
-
-def stages_of_step(name: str, step: Step, *, splits: int, rounds: int) -> Iterator[str]:
-    """The stages of one step in order, with so many splits (of semdedup's clusters) and rounds (of minhash)."""
-    for part in step.folders:
-        yield f"{name}/{part}"
-        if part == "centroids":
-            yield from (f"{name}/refine-{number}/{part}" for number in range(1, getattr(step, "refine", 0) + 1))
-        elif part == "clusters" and isinstance(step, SemDeDup):
-            for number in range(1, splits + 1):
-                yield from (f"{name}/split-{number}/{finer}" for finer in ("centroids", "clusters"))
-        elif part == "links" and isinstance(step, MinHash):
-            yield from (f"{name}/round-{number}" for number in range(1, rounds + 1))

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sluice.pipelines.base.layout import Slot
 from sluice.pipelines.run.finished import Finished
+from sluice.pipelines.run.layout import Listed
 from sluice.pipelines.status.pace import Piece, largest_left, pace
 from sluice.pipelines.status.weights import Weights
-from sluice.pipelines.steps.reference import Reference
 from sluice.pipelines.terminal.printing import counted
 from sluice.transforms import storage
 from sluice.transforms.stages.artifacts import find_manifest
@@ -81,16 +82,12 @@ class Look:
         inventory = self.run.find("inventory")
         self.units = None if inventory is None else inventory.manifest["totals"].get("units")
 
-    def units_of(self, name: str) -> int | None:
+    def units_of(self, slot: Slot) -> int | None:
         """How many parts a stage will have; None where only another run knows."""
-        step, _, stage = name.partition("/")
-        options: Any = self.run.options(step) if step in self.run.steps else None
-        adopted = isinstance(options, Reference) or getattr(options, "centroids", None) is not None
-        if name == "inventory" or stage == "items" or (stage == "centroids" and adopted):
-            return 1
-        return None if stage == "quotas" or stage.startswith("run-") else self.units
+        return {"one": 1, "units": self.units, "other units": None}[slot.parts]
 
-    def stage(self, name: str, folder: str) -> dict[str, Any]:
+    def stage(self, listed: Listed) -> dict[str, Any]:
+        name, folder = listed.name, listed.folder
         on_disk = _folder_of(folder, self.files)
         manifest = find_manifest(storage.join(self.run.url, folder))
         # Parts of another key than the manifest's are newer: a finished stage drops those of older ones.
@@ -110,13 +107,19 @@ class Look:
         )
         parts, bins = on_disk.parts.get(key, {}), on_disk.bins.get(key, {})
         state = RUNNING if keys else NOTHING
-        stage |= {"state": state, "units": self.units_of(name), "units_done": len(parts), "rows": None, "totals": {}}
+        stage |= {
+            "state": state,
+            "units": self.units_of(listed.slot),
+            "units_done": len(parts),
+            "rows": None,
+            "totals": {},
+        }
         if manifest is None and on_disk.manifest:
             stage["problem"] = "its manifest.json cannot be read; the stage is done again from its parts"
         if begun := sorted(on_disk.begun.get(key, set()) - parts.keys()):
             stage["units_begun"] = begun
         if state == RUNNING:
-            stage |= self._progress(name, parts, bins)
+            stage |= self._progress(listed, parts, bins)
         return stage
 
     def _not_whole(self, folder: str, manifest: dict[str, Any]) -> int:
@@ -125,16 +128,18 @@ class Look:
         there = ((self.files.get(f"{folder}/{name}"), size) for name, size in sizes.items())
         return sum(file is None or file.bytes != size for file, size in there)
 
-    def _progress(self, name: str, parts: dict[int, float | None], bins: dict[int, float | None]) -> dict[str, Any]:
+    def _progress(
+        self, listed: Listed, parts: dict[int, float | None], bins: dict[int, float | None]
+    ) -> dict[str, Any]:
         begun = None
-        if self.launch is not None and self.launch["stage"] == name:
+        if self.launch is not None and self.launch["stage"] == listed.name:
             begun = datetime.fromisoformat(self.launch["stage_started"]).timestamp()
-        if bins and not parts:
-            planned = self.weights.bins(name.partition("/")[0])
+        if bins and not parts and listed.step_name is not None:
+            planned = self.weights.bins(listed.step_name)
             done = [Piece(planned.get(number, 0.0), changed) for number, changed in bins.items()]
             found = pace(done, total=sum(planned.values()), begun=begun)
             return found | {"measure": "pairs", "bins_done": len(bins), "bins": len(planned) or None}
-        weights = self.weights.units if self.units_of(name) == self.units else {}
+        weights = self.weights.units if self.units_of(listed.slot) == self.units else {}
         done = [Piece(weights.get(unit, 0.0), changed) for unit, changed in parts.items()]
         found = pace(done, total=sum(weights.values()), begun=begun) | {"measure": self.weights.measure}
         if weights and self.weights.measure == "documents":

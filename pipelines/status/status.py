@@ -9,7 +9,6 @@ error. (1 and 2 are those of every command: it went wrong, it was asked for wron
 
 import argparse
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +17,11 @@ from rich.live import Live
 
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.run.launches import FAILED, FOLDER, STOPPED, read_launches
-from sluice.pipelines.run.layout import stages_of_step
+from sluice.pipelines.run.layout import Listed, list_stages
 from sluice.pipelines.status.pace import CLOCKS
 from sluice.pipelines.status.page import render
 from sluice.pipelines.status.state import FINISHED, NOTHING, OLD, RUNNING, Look, files_of, shown_time
 from sluice.pipelines.status.weights import Weights
-from sluice.pipelines.steps.minhash import MinHash
 from sluice.pipelines.terminal.printing import emit
 
 EXIT_CODES = {FINISHED: 0, FAILED: 4}
@@ -74,9 +72,9 @@ def status(url: str) -> dict[str, Any]:
     look = Look(found, files, Weights(found), launch)
     stages = []
     broken = False
-    for name, folder in stage_folders(found):
-        stage = look.stage(name, folder)
-        if stage["state"] == FINISHED and (broken or not _current(found, name)):
+    for listed in list_stages(zip(found.steps, found.all_options), lambda name, step: found.slots(name)):
+        stage = look.stage(listed)
+        if stage["state"] == FINISHED and (broken or not _current(found, listed)):
             stage["state"] = OLD
         broken |= stage["state"] != FINISHED
         stages.append(stage)
@@ -113,35 +111,15 @@ def _last_launch(url: str) -> dict[str, Any] | None:
     return None
 
 
-def stage_folders(run: Finished) -> Iterator[tuple[str, str]]:
-    """(stage, its folder) in the order in which a run does them."""
-    yield from (("inventory", "inventory"), ("documents", "documents"))
-    embedded = False
-    for name, step in zip(run.steps, run.all_options):
-        if step.needs_vectors and not embedded:
-            embedded = True
-            yield "embeddings", "embeddings"
-        splits, rounds = max(len(run.clusterings(name)) - 1, 0), 0
-        while isinstance(step, MinHash) and run.find(f"steps/{name}/round-{rounds + 1}") is not None:
-            rounds += 1
-        for stage in stages_of_step(name, step, splits=splits, rounds=rounds):
-            # An earlier run that is assigned already is not assigned here.
-            if f"{name}/run-" not in stage or run.find(f"steps/{stage}") or not run.find(f"steps/{name}/clusters"):
-                yield stage, f"steps/{stage}"
-    yield from (("decisions", "decisions"), ("corpus", "corpus/_parts"))
-
-
-def _current(run: Finished, name: str) -> bool:
+def _current(run: Finished, listed: Listed) -> bool:
     """Whether a finished cut is the one that the recipe asks for now."""
-    step, _, stage = name.partition("/")
-    options = run.options(step) if step in run.steps else None
-    cut = getattr(options, "cut", None)
-    if stage != "keep" or cut is None or cut.limit is not None:
+    cut = None if listed.step is None else listed.step.asked
+    if listed.slot.folder != "keep" or cut is None or cut.limit is not None:
         return True
     documents = run.find("documents")
     if documents is None:
         return True
     totals = documents.manifest["totals"]
     by, target = cut.target(documents=totals["documents"], tokens=totals["tokens"])
-    made = run.artifact(f"steps/{name}").manifest["config"]
+    made = run.artifact(listed.folder).manifest["config"]
     return (made["by"], made["target"]) == (by, target)

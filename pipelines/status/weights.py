@@ -2,15 +2,12 @@
 
 from collections import defaultdict
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sluice.pipelines.run.finished import Finished
-from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.transforms.clusters.centroids import load_array
-from sluice.transforms.scores.semdedup import plan_bins, records_per_bin
 from sluice.transforms.stages.artifacts import ArtifactError
 
 # What a file that is damaged, half written or gone raises.
@@ -56,19 +53,15 @@ class Weights:
         return dict(found)
 
     def bins(self, step: str) -> dict[int, float]:
-        """Pairs to compare in each bin of a semdedup step whose clusters are finished; empty for any other."""
-        options: Any = self.run.options(step)
+        """What each bin of a step weighs whose clusters are finished; empty where it makes no bins of them."""
+        options = self.run.options(step)
         embeddings = self.run.find("embeddings")
-        folders = self.run.clusterings(step)
-        clusters = self.run.find(f"{folders[-1]}/clusters") if folders else None
-        if not isinstance(options, SemDeDup) or embeddings is None or clusters is None:
+        clusters = self.run.find(self.run.last(step, "clusters")) if options.over_clusters else None
+        if embeddings is None or clusters is None:
             return {}
         try:
             counts = load_array(clusters, "statistics")[1].astype(np.float64)
             dimension = embeddings.manifest["totals"]["max_dimension"]
         except UNREADABLE:
             return {}
-        planned = plan_bins(counts.astype(np.int64), records_per_bin=records_per_bin(options.bin_bytes, dimension))
-        pairs = counts * (counts - 1) / 2
-        # A bin of single documents compares nothing and is work all the same.
-        return {one.id: float(pairs[one.first : one.last].sum()) + one.records for one in planned}
+        return options.bins(counts, dimension)

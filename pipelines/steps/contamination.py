@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.models.arrays.vectors import COARSE
 from sluice.pipelines.base.items import check_dimension, check_items, details_of_items, item_of, too_short_lines
+from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_paths
 from sluice.pipelines.base.step import Cut, Step
 from sluice.pipelines.base.work import Stage, Work
@@ -70,9 +71,8 @@ class Contamination(Step):
     def needs_texts(self) -> bool:  # type: ignore[override]
         return self.ngram is not None
 
-    @property
-    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("items", "matches", "scores", "keep")
+    def layout(self) -> tuple[Slot, ...]:
+        return (Slot("items", "one"), Slot("matches"), *SCORED)
 
     @property
     def items(self) -> Items:

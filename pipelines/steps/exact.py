@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
+from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.step import ColumnOrder, SourceOrder, Step, to_order
 from sluice.pipelines.base.work import Stage, Work
 from sluice.transforms.scores.simple import ExactScores
@@ -14,10 +15,12 @@ class Exact(Step):
 
     needs_text_hashes: ClassVar[bool] = True
     names_neighbours: ClassVar[bool] = True
-    folders: ClassVar[tuple[str, ...]] = ("copies", "scores", "keep")
 
     step: Literal["exact"] = "exact"
     order: Literal["random"] | ColumnOrder | SourceOrder = "random"
+
+    def layout(self) -> tuple[Slot, ...]:
+        return (Slot("copies"), *SCORED)
 
     def stages(self, work: Work) -> Iterator[Stage]:
         copies, stage = work.find_copies(work.documents, "text_hash", to_order(self.order))

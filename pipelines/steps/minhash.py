@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sluice.models.methods.minhash import PRESETS, Scheme
+from sluice.pipelines.base.layout import SCORED, Find, Slot
 from sluice.pipelines.base.step import ColumnOrder, SourceOrder, Step, to_order
 from sluice.pipelines.base.work import Stage, Work
 from sluice.pipelines.terminal.printing import counted
@@ -37,7 +38,6 @@ class MinHash(Step):
 
     needs_texts: ClassVar[bool] = True
     names_neighbours: ClassVar[bool] = True
-    folders: ClassVar[tuple[str, ...]] = ("signatures", "links", "components", "copies", "scores", "keep")
 
     step: Literal["minhash"] = "minhash"
     preset: Literal["datatrove", "nemo", "slimpajama"] = "datatrove"
@@ -60,6 +60,13 @@ class MinHash(Step):
         preset = PRESETS[self.preset]
         shingling = replace(preset.shingling, width=self.width or preset.shingling.width)
         return Scheme(shingling, self.bands or preset.bands, self.rows or preset.rows)
+
+    def layout(self) -> tuple[Slot, ...]:
+        rounds = (Slot(f"round-{number}", repeat=number) for number in range(1, MOST_ROUNDS + 1))
+        return (Slot("signatures"), Slot("links"), *rounds, Slot("components"), Slot("copies"), *SCORED)
+
+    def needed(self, find: Find) -> tuple[Slot, ...]:
+        return tuple(slot for slot in self.layout() if not slot.repeat or find(slot.folder) is not None)
 
     def stages(self, work: Work) -> Iterator[Stage]:
         scheme, documents = self.scheme, work.documents

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -20,6 +20,8 @@ class Prototypes(Clustered):
 
     scope: over the whole corpus, or the same share of every cluster.
     """
+
+    scores_cosines: ClassVar[bool] = True
 
     step: Literal["prototypes"] = "prototypes"
     direction: Literal["far", "near"] = "far"

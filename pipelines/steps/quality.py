@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.models.methods import quality
 from sluice.models.methods.parser_rules import PREFIX, SpacyParser
+from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.step import Cut, Step, only_targets
 from sluice.pipelines.base.work import Stage, Work
 from sluice.transforms.audit.views import AuditedStep
@@ -57,9 +58,8 @@ class Quality(Step):
             )
         return self
 
-    @property
-    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("weights", "scores", "keep") if self.weights == "learn" else ("scores", "keep")
+    def layout(self) -> tuple[Slot, ...]:
+        return (Slot("weights"), *SCORED) if self.weights == "learn" else SCORED
 
     @property
     def parse(self) -> SpacyParser | None:

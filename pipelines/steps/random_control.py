@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_path
 from sluice.pipelines.base.step import Cut, Step, only_targets
 from sluice.pipelines.base.work import Stage, Work
@@ -64,10 +65,10 @@ class Random(Step):
             only_targets(self.step, self.cut)
         return self
 
-    @property
-    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
-        plan = ("quotas",) if self.like else ("epochs",) if self.epochs else ()
-        return (*plan, "scores", "keep")
+    def layout(self) -> tuple[Slot, ...]:
+        if self.like is not None:
+            return (Slot("quotas", "other units"), *SCORED)
+        return SCORED if self.epochs is None else (Slot("epochs"), *SCORED)
 
     def check(self, run: "Run") -> None:
         if self.like is None:

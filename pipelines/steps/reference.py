@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sluice.pipelines.base.layout import SCORED, Find, Slot
 from sluice.pipelines.base.places import absolute_paths
 from sluice.pipelines.base.step import Cut, Step
 from sluice.pipelines.base.work import Stage, Work
@@ -42,10 +43,22 @@ class Reference(Step):
     bin_bytes: int = Field(default=256 << 20, ge=1)
     cut: Cut
 
+    def layout(self) -> tuple[Slot, ...]:
+        return (Slot("centroids", "one"), *self._earlier(), Slot("clusters"), *SCORED)
+
+    def _earlier(self) -> tuple[Slot, ...]:
+        return tuple(Slot(f"run-{number}/clusters", "other units") for number in range(1, len(self.runs) + 1))
+
+    def needed(self, find: Find) -> tuple[Slot, ...]:
+        if find("clusters") is None:
+            return self.layout()
+        # An earlier run that was assigned already is not assigned here.
+        elsewhere = {slot for slot in self._earlier() if find(slot.folder) is None}
+        return tuple(slot for slot in self.layout() if slot not in elsewhere)
+
     @property
-    def folders(self) -> tuple[str, ...]:  # type: ignore[override]
-        earlier = (f"run-{number}/clusters" for number in range(1, len(self.runs) + 1))
-        return ("centroids", *earlier, "clusters", "scores", "keep")
+    def other_runs(self) -> tuple[str, ...]:
+        return self.runs
 
     @field_validator("runs")
     @classmethod
@@ -141,11 +154,11 @@ def open_run(url: str) -> "Finished":
 def find_clusters(run: "Finished") -> Artifact:
     """The centroids that a run's documents were assigned to last. Raises UnfitCentroids where it has none."""
     for name in reversed(run.steps):
-        if run.clusterings(name):
+        options = run.options(name)
+        if options.over_clusters:
             run.artifact(f"steps/{name}/keep")
+        if options.over_clusters or options.other_runs:
             return run.centroids(name)
-        if isinstance(run.options(name), Reference):
-            return run.artifact(f"steps/{name}/centroids")
     raise UnfitCentroids(
         f"{run.url} has no step over clusters ({', '.join(run.steps)}), so no centroids to compare documents by"
     )

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.layout import SCORED, Condition, Find, Slot
 from sluice.pipelines.base.step import Cut, OrderOption, to_order
 from sluice.pipelines.base.work import Stage, Work
 from sluice.transforms.clusters.assign import most_in_bin
@@ -25,7 +27,8 @@ class SemDeDup(Clustered):
     """
 
     names_neighbours: ClassVar[bool] = True
-    folders: ClassVar[tuple[str, ...]] = ("copies", "centroids", "clusters", "scores", "keep")
+    scores_cosines: ClassVar[bool] = True
+    examples: ClassVar[int] = 3
 
     step: Literal["semdedup"] = "semdedup"
     order: OrderOption = "hard"
@@ -40,6 +43,42 @@ class SemDeDup(Clustered):
         if self.cut.limit is not None and not -1 <= self.cut.limit <= 1:
             raise ValueError(f"a semdedup threshold is a cosine from -1 to 1, not {self.cut.limit}")
         return self
+
+    def layout(self) -> tuple[Slot, ...]:
+        splits: list[Slot] = []
+        for number in range(1, MOST_SPLITS + 1):
+            needed = Condition(f"steps/{{step}}/{_split(number - 1)}clusters", "too_large", absent=True)
+            splits += [Slot(_split(number) + name, repeat=number, only_if=needed) for name in ("centroids", "clusters")]
+        return (Slot("copies"), *self.clustering(), *splits, *SCORED)
+
+    def needed(self, find: Find) -> tuple[Slot, ...]:
+        splits = 0
+        while splits < MOST_SPLITS and self._too_large(find, _split(splits)):
+            splits += 1
+        return tuple(slot for slot in self.layout() if slot.repeat <= splits)
+
+    def _too_large(self, find: Find, folder: str) -> bool:
+        """Whether a clustering is finished, and a cluster of it has more than a worker scores at a time."""
+        centroids, clusters = find(f"{folder}centroids"), find(f"{folder}clusters")
+        if centroids is None or clusters is None:
+            return False
+        largest = clusters.manifest["totals"]["largest_representatives"]
+        return largest > most_in_bin(self.bin_bytes, centroids.manifest["totals"]["dimension"])
+
+    @property
+    def vector_scale(self) -> int:
+        return semdedup.scale_for(None if self.cut.limit is None else float(self.cut.limit))
+
+    @property
+    def binding_rule(self) -> str | None:
+        return None if self.rule == "official" else self.rule
+
+    def bins(self, counts: np.ndarray, dimension: int) -> dict[int, float]:
+        records = semdedup.records_per_bin(self.bin_bytes, dimension)
+        planned = semdedup.plan_bins(counts.astype(np.int64), records_per_bin=records)
+        pairs = counts * (counts - 1) / 2
+        # A bin of single documents compares nothing and is work all the same.
+        return {one.id: float(pairs[one.first : one.last].sum()) + one.records for one in planned}
 
     def stages(self, work: Work) -> Iterator[Stage]:
         order = to_order(self.order)
@@ -58,7 +97,7 @@ class SemDeDup(Clustered):
                 raise ValueError(
                     f"step {work.name}: a cluster has more than bin_bytes {self.bin_bytes} after {MOST_SPLITS} splits"
                 )
-            folder = f"split-{number}/"
+            folder = _split(number)
             finer = work.artifact(f"{folder}centroids", SplitClusters, asdict(plan), centroids, clusters)
             split = SplitClusters(work.inventory, members, clusters, centroids, finer, plan, work.units)
             yield work.stage(f"{folder}centroids", finer, split)
@@ -70,8 +109,7 @@ class SemDeDup(Clustered):
         yield self._score(work, members, clusters, copies, centroids.manifest["totals"]["dimension"])
 
     def _score(self, work: Work, members: Members, clusters: Artifact, copies: Artifact, dimension: int) -> Stage:
-        limit = self.cut.limit
-        scale = semdedup.scale_for(None if limit is None else float(limit))
+        limit, scale = self.cut.limit, self.vector_scale
         # A whole number is above limit * scale**2 just when it is above its floor.
         work.threshold = None if limit is None else int(limit * scale**2 // 1)
         work.scale = scale**2
@@ -90,3 +128,8 @@ class SemDeDup(Clustered):
             bin_bytes=self.bin_bytes,
         )
         return work.stage("scores", work.scores, score)
+
+
+def _split(number: int) -> str:
+    """The folder of the clustering after so many splits."""
+    return f"split-{number}/" if number else ""

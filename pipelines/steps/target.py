@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.models.arrays.vectors import COARSE
 from sluice.pipelines.base.items import check_dimension, check_items
+from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_paths
 from sluice.pipelines.base.step import Cut, Step, only_targets
 from sluice.pipelines.base.work import Stage, Work
@@ -31,7 +32,6 @@ class Target(Step):
     """
 
     needs_vectors: ClassVar[bool] = True
-    folders: ClassVar[tuple[str, ...]] = ("items", "classifier", "scores", "keep")
 
     step: Literal["target"] = "target"
     targets: tuple[str, ...] = Field(min_length=1)
@@ -53,6 +53,9 @@ class Target(Step):
     @property
     def items(self) -> Items:
         return Items(self.targets, self.text, self.id, self.vector)
+
+    def layout(self) -> tuple[Slot, ...]:
+        return (Slot("items", "one"), Slot("classifier"), *SCORED)
 
     def check(self, run: "Run") -> None:
         check_items(self.items, run, by_vectors=True)

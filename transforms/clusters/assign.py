@@ -256,4 +256,8 @@ class AssignClusters(StageTransform):
             "imbalance": float(array.shape[1] * np.square(documents).sum() / max(documents.sum(), 1) ** 2),
             "median_size": float(np.median(filled)) if len(filled) else 0.0,
         }
+        if self.bin_bytes:
+            # For schedulers, which see no more of a run than its manifests.
+            most = most_in_bin(self.bin_bytes, self.centroids.manifest["totals"]["dimension"])
+            totals["too_large"] = int((array[1] > most).sum())
         return {"folder": self.clusters.url, "totals": totals}

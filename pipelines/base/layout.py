@@ -1,0 +1,43 @@
+"""The stages of a step as data: what schedulers, plans and pages list before anything has run.
+
+A stage's key needs the digests of those before it, so the stages themselves come one by one, from Step.stages. What
+they are called, and how often what the data decide may be repeated, is known from the options alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from sluice.transforms.stages.artifacts import Artifact
+
+# What is finished in a folder, or None.
+Find = Callable[[str], Artifact | None]
+
+
+class Condition(NamedTuple):
+    """A run has the stage if `total` in the manifest of `folder` is above zero, or (`absent`) is not known there.
+
+    folder: below the run directory, with {step} for the step's name.
+    """
+
+    folder: str
+    total: str
+    absent: bool
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A stage that a step may have. folder: below the step's own, and its name: scores, or split-1/centroids.
+
+    parts: how many part files it writes: one a unit, a single one, or one a unit of another run.
+    repeat: 0 for a stage that every run has; n for the n-th time of what is repeated as often as the data need it.
+    only_if: which runs have it, for launchers that know nothing but manifests; None: all do, or none can tell.
+    """
+
+    folder: str
+    parts: Literal["units", "one", "other units"] = "units"
+    repeat: int = 0
+    only_if: Condition | None = None
+
+
+SCORED = (Slot("scores"), Slot("keep"))
