@@ -10,7 +10,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.models.arrays import hashing, vectors
-from sluice.models.clustering import lloyd, two_level
+from sluice.models.clustering import kmeans, two_level
 from sluice.models.clustering.two_level import plan_levels
 from sluice.pipelines.commands.clusters import clusters, render
 from sluice.pipelines.curate import run_recipe
@@ -161,7 +161,7 @@ def test_refinement_is_an_iteration_over_all_members(refined, rows):
     found = centroids(refined, "steps/02-prototypes/centroids")
     objectives = []
     for number in (1, 2):
-        found, objective = lloyd.lloyd(points_of(left), found)
+        found, objective = kmeans.lloyd(points_of(left), found)
         objectives.append(objective)
         assert np.array_equal(found, centroids(refined, f"steps/02-prototypes/refine-{number}/centroids"))
     totals = artifact(refined, "steps/02-prototypes/refine-2/centroids").manifest["totals"]
@@ -174,7 +174,7 @@ def test_refinement_is_an_iteration_over_all_members(refined, rows):
 def test_equal_vectors_count_once_where_copies_are_known(refined, rows):
     unique = {row.tobytes(): index for index, row in reversed(list(enumerate(points_of(rows))))}
     distinct = points_of(rows)[sorted(unique.values())]
-    expected, _ = lloyd.lloyd(distinct, centroids(refined, "steps/01-semdedup/centroids"))
+    expected, _ = kmeans.lloyd(distinct, centroids(refined, "steps/01-semdedup/centroids"))
     assert np.array_equal(expected, centroids(refined, "steps/01-semdedup/refine-1/centroids"))
 
 
@@ -257,7 +257,7 @@ def test_a_step_may_take_those_of_an_earlier_step_and_refine_them(others, tmp_pa
     later = prototypes(centroids=f"{run}/steps/01-semdedup", refine=1)
     run_recipe(recipe(others, semdedup(clusters=9), later), str(run))
     left = [row for row in make_rows(400, dimension=DIMENSION, seed=8) if fates(run)[row["id"]] != "01-semdedup"]
-    expected, _ = lloyd.lloyd(points_of(left), centroids(run, "steps/01-semdedup/centroids"))
+    expected, _ = kmeans.lloyd(points_of(left), centroids(run, "steps/01-semdedup/centroids"))
     assert np.array_equal(expected, centroids(run, "steps/02-prototypes/refine-1/centroids"))
 
 
