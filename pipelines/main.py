@@ -23,7 +23,8 @@ from sluice.pipelines.commands import (
     sample_corpus,
 )
 from sluice.pipelines.plan import plan
-from sluice.pipelines.recipe.options import OPTIONS, add_options, build_recipe, check_beam_args
+from sluice.pipelines.recipe.options import OPTIONS, add_options, build_recipe
+from sluice.pipelines.run.resources import check_beam_args
 from sluice.pipelines.status import status
 from sluice.pipelines.terminal.exits import exit_code
 from sluice.pipelines.terminal.printing import one_line, show
@@ -126,9 +127,10 @@ def _add_verbose(command: argparse.ArgumentParser) -> None:
 
 
 def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from sluice.pipelines.curate import checked, run_all, write_recipe
+    from sluice.pipelines.curate import run_all
     from sluice.pipelines.report.report import summary
     from sluice.pipelines.run.holding import holding
+    from sluice.pipelines.run.prepare import checked, write_recipe
 
     given = {option.name: getattr(args, option.name) for option in OPTIONS if option.name != "input"}
     recipe = build_recipe(recipe=args.recipe, inputs=args.input, **given)
@@ -146,8 +148,8 @@ def _curate(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
 
 
 def _stage(args: argparse.Namespace, beam_args: Sequence[str]) -> int:
-    from sluice.pipelines.curate import open_run
     from sluice.pipelines.report.report import make_report
+    from sluice.pipelines.run.prepare import open_run
     from sluice.pipelines.run.runner import run_stages
 
     run = open_run(args.run)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sluice.pipelines.main import parser
-from sluice.pipelines.recipe.options import build_recipe, check_beam_args
+from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.resources import check_beam_args
 from tests.pipelines.corpora import kept_ids, make_rows, run_d4, write_jsonl
 
 ROOT = Path(__file__).parent.parent

@@ -147,9 +147,9 @@ def curate(table: str, corpus: str, run: str) -> list[list[Any]]:
         before, clock, cores = (clock, cores), time.perf_counter(), time.process_time()
         times.append([name, clock - before[0], cores - before[1]])
 
-    from sluice.pipelines.curate import prepare
     from sluice.pipelines.recipe.options import build_recipe
     from sluice.pipelines.report.report import make_report
+    from sluice.pipelines.run.prepare import prepare
     from sluice.pipelines.run.runner import run_stage
 
     note("imports")

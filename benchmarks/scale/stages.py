@@ -46,8 +46,8 @@ def measure_next(recipe: Any, run: str) -> dict[str, Any] | None:
     """Run the first stage that is not finished, the report after the last one; None when everything is there."""
     from benchmarks.scale import counting
     from sluice.models.arrays import products
-    from sluice.pipelines.curate import prepare
     from sluice.pipelines.report.report import make_report
+    from sluice.pipelines.run.prepare import prepare
     from sluice.pipelines.run.runner import run_stage
     from sluice.transforms.stages import memory
 

@@ -18,6 +18,7 @@ from sluice.models.clustering.stability import stability
 from sluice.models.reporting import audit
 from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.report.central import add_central, named
+from sluice.pipelines.report.clusters import notes, training
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.terminal.printing import emit, number, printable
 from sluice.transforms.clusters.centroids import load_array
@@ -75,23 +76,6 @@ def _quality(run: Finished, name: str) -> dict[str, Any]:
     sizes = skew.largest_clusters(statistics, totals.get("splits", []))
     add_central(run, clusters, sizes["largest"], totals)
     return {**summary, **sizes, "training": training(totals)}
-
-
-def training(totals: dict[str, Any]) -> dict[str, Any]:
-    """What the manifest of centroids says about how they were made.
-
-    objective: mean cosine of the sample after each iteration (in two levels: of all shares at the end); refined: of all
-    members, before each refinement; levels: None where one worker trained all; adopted: the run they come from.
-    """
-    return {
-        "sample": totals["sample"],
-        "iterations": totals["iterations"],
-        "objective": totals["objective"],
-        "refilled": totals["empty_clusters_refilled"],
-        "levels": totals.get("levels"),
-        "refined": totals.get("refined", []),
-        "adopted": totals.get("adopted"),
-    }
 
 
 def _stability(run: Finished, name: str, sample: int) -> dict[str, Any] | None:
@@ -170,20 +154,3 @@ def _largest(one: dict[str, Any]) -> list[RenderableType]:
             named(cluster["central"]) or "-",
         )
     return [Text(f"\n{one['step']}: the largest clusters", style="bold"), table] if one["largest"] else []
-
-
-def notes(step: str, made: dict[str, Any]) -> list[str]:
-    """Sentences about how centroids were made, where that was not simply by one worker."""
-    lines = []
-    if made["adopted"] is not None:
-        lines.append(f"{step}: the centroids are those of {printable(made['adopted'])}.")
-    if made["levels"] is not None:
-        levels = made["levels"]
-        lines.append(
-            f"{step}: trained in two levels, {number(levels['first'])} clusters at first and at most "
-            f"{number(levels['largest_share'])} centroids in each of them."
-        )
-    if made["refined"]:
-        steps = ", ".join(f"{value:.4f}" for value in made["refined"])
-        lines.append(f"{step}: refined over all documents; mean cosine before each time: {steps}.")
-    return lines

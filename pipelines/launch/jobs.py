@@ -30,8 +30,8 @@ class NothingToDo(beam.PTransform):
 
 def write_report(url: str) -> str:
     """The URL of the report of the run at `url`, once it is written."""
-    from sluice.pipelines.curate import open_run
     from sluice.pipelines.report.report import REPORT, make_report
+    from sluice.pipelines.run.prepare import open_run
 
     run = open_run(url)
     make_report(run, [])

@@ -15,13 +15,13 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions, WorkerOptions
 
-from sluice.pipelines.curate import open_run, prepare
 from sluice.pipelines.launch.jobs import MakeReport, NothingToDo
-from sluice.pipelines.recipe.options import OPTIONS, Option, build_recipe, check_beam_args
+from sluice.pipelines.recipe.options import OPTIONS, Option, build_recipe
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.finished import RECIPE
 from sluice.pipelines.run.layout import REPORT
-from sluice.pipelines.run.resources import check_resources
+from sluice.pipelines.run.prepare import open_run, prepare
+from sluice.pipelines.run.resources import check_beam_args, check_resources
 from sluice.pipelines.run.run import Run
 from sluice.pipelines.run.runner import find_stage, pipeline_options, readable_errors, run_stages, start_job
 from sluice.pipelines.terminal.exits import exit_code

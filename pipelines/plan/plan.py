@@ -13,7 +13,6 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from sluice.pipelines.curate import check
 from sluice.pipelines.plan import prices as plan_prices
 from sluice.pipelines.plan.clusters import largest_clusters
 from sluice.pipelines.plan.commands import launch, left_out
@@ -27,6 +26,7 @@ from sluice.pipelines.plan.result import Plan
 from sluice.pipelines.plan.run_stages import forecast_work
 from sluice.pipelines.recipe.options import OPTIONS, add_options, build_recipe
 from sluice.pipelines.recipe.recipe import Recipe
+from sluice.pipelines.run.prepare import check
 from sluice.pipelines.run.run import Run
 from sluice.pipelines.terminal.printing import emit, write
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
 from pydantic import ValidationError
 
 from sluice.pipelines.recipe import presets
 from sluice.pipelines.recipe.recipe import Recipe
-from sluice.pipelines.run.resources import ResourceOptions
 from sluice.pipelines.steps import find_steps
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -110,7 +108,7 @@ def build_recipe(*, recipe: str = "d4", inputs: Paths = (), **options: Any) -> R
     """
     unknown = [name for name in options if name not in BY_NAME]
     if unknown:
-        raise ValueError(f"unknown option {unknown[0]}{_suggest(unknown[0], list(BY_NAME))}")
+        raise ValueError(f"unknown option {unknown[0]}{suggest(unknown[0], list(BY_NAME))}")
     given = {name: value for name, value in options.items() if value is not None}
     if given.get("model") == "":
         raise ValueError("--model is empty: name a model, or leave the option out for the default")
@@ -232,26 +230,6 @@ def _validated(data: dict[str, Any], recipe: str) -> Recipe:
         raise ValueError(f"recipe {recipe}: " + "; ".join(lines)) from None
 
 
-def check_beam_args(args: Sequence[str]) -> None:
-    """Raises ValueError for a flag that neither Sluice nor Beam knows, with the nearest one that they do."""
-    known = _beam_flags()
-    for arg in args:
-        name = arg.split("=")[0]
-        if name.startswith("--") and name not in known:
-            ours = ["--" + option.name.replace("_", "-") for option in OPTIONS]
-            raise ValueError(f"unknown option {name}{_suggest(name, [*ours, *known])}")
-
-
-def _beam_flags() -> set[str]:
-    from apache_beam.options.pipeline_options import _BeamArgumentParser
-
-    parser = _BeamArgumentParser(allow_abbrev=False)
-    kinds: set[Any] = {*PipelineOptions.__subclasses__(), ResourceOptions}
-    for kind in kinds:
-        kind._add_argparse_args(parser)
-    return {flag for action in parser._actions for flag in action.option_strings}
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
+def suggest(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""

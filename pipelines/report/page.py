@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sluice.pipelines.commands.clusters import notes
 from sluice.pipelines.report.central import named
+from sluice.pipelines.report.clusters import notes
 from sluice.pipelines.report.embedding import embedding_lines
 from sluice.pipelines.report.repeats import repeat_lines
 from sluice.pipelines.report.sources import source_table

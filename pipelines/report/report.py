@@ -9,8 +9,8 @@ import numpy as np
 
 from sluice.models.clustering import skew
 from sluice.models.reporting import audit
-from sluice.pipelines.commands import clusters
 from sluice.pipelines.report.central import add_central, cluster_of
+from sluice.pipelines.report.clusters import training
 from sluice.pipelines.report.embedding import embedding_counts
 from sluice.pipelines.report.page import summary
 from sluice.pipelines.report.repeats import plan_repeats
@@ -238,25 +238,25 @@ class Report:
         step = self.steps[number]
         assert step.centroids is not None and step.clusters is not None, step.name
         statistics = load_array(step.clusters, "statistics")
-        training = step.centroids.manifest["totals"]
-        in_order = training.get("splits", [])
+        made = step.centroids.manifest["totals"]
+        in_order = made.get("splits", [])
         splits = sorted(in_order, key=lambda split: (-split[1], split[0]))
         assigned = step.clusters.manifest["totals"]
         removed = self.tallies[number].removed_by_cluster
         sizes = skew.largest_clusters(statistics, in_order, removed)
-        add_central(self.run, step.clusters, sizes["largest"], training)
+        add_central(self.run, step.clusters, sizes["largest"], made)
         return {
             "step": step.name,
             **audit.cluster_summary(statistics, removed),
             **sizes,
-            "training": clusters.training(training),
+            "training": training(made),
             "split": {
                 "clusters": len(splits),
                 "parts": sum(parts for _, parts in splits),
                 "largest": [{"cluster": cluster, "parts": parts} for cluster, parts in splits[: audit.WORST]],
             },
             "assignment": {
-                "method": training["method"],
+                "method": made["method"],
                 "checked": assigned.get("checked"),
                 "agreed": assigned.get("agreed"),
             },

@@ -7,6 +7,7 @@ waits for a second pool to start, and transforms fuse as they do without hints.
 import argparse
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import (
@@ -14,9 +15,11 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
+    _BeamArgumentParser,
 )
 from apache_beam.transforms import resources
 
+from sluice.pipelines.recipe.options import OPTIONS, suggest
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.transforms.embeddings.embed import Embed
 
@@ -106,3 +109,24 @@ def _no_right_fitting(options: PipelineOptions) -> str | None:
         return f"--flexrs_goal={cloud.flexrs_goal}"
     services = cloud.dataflow_service_options or []
     return next((f"--dataflow_service_options={one}" for one in services if one.startswith("worker_accelerator")), None)
+
+
+# Flags -------------------------------------------------------------------------------------------------------
+
+
+def check_beam_args(args: Sequence[str]) -> None:
+    """Raises ValueError for a flag that neither Sluice nor Beam knows, with the nearest one that they do."""
+    known = _beam_flags()
+    for arg in args:
+        name = arg.split("=")[0]
+        if name.startswith("--") and name not in known:
+            ours = [option.flag for option in OPTIONS]
+            raise ValueError(f"unknown option {name}{suggest(name, [*ours, *known])}")
+
+
+def _beam_flags() -> set[str]:
+    parser = _BeamArgumentParser(allow_abbrev=False)
+    kinds: set[Any] = {*PipelineOptions.__subclasses__(), ResourceOptions}
+    for kind in kinds:
+        kind._add_argparse_args(parser)
+    return {flag for action in parser._actions for flag in action.option_strings}

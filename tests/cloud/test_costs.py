@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from sluice.pipelines.curate import prepare
 from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.run.runner import run_stage
 from tests.cloud.proxy import Proxy
 from tests.cloud.test_run import upload

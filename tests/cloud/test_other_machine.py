@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from sluice.pipelines.commands.explain import explain
-from sluice.pipelines.curate import open_run
 from sluice.pipelines.main import main
+from sluice.pipelines.run.prepare import open_run
 from sluice.pipelines.run.runner import run_stages
 from tests.cloud.proxy import Proxy, Request
 from tests.cloud.test_run import SEMDEDUP, contents, generations, upload

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.pipelines.curate import prepare
 from sluice.pipelines.main import main
 from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.run.runner import StageFailed, run_stages
 from sluice.transforms import storage
 from sluice.transforms.storage import committing, filesystems

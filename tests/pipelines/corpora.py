@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipelines.curate import curate, open_run
+from sluice.pipelines.curate import curate
+from sluice.pipelines.run.prepare import open_run
 from sluice.transforms import storage
 from sluice.transforms.stages.artifacts import Artifact, find_manifest
 from sluice.transforms.storage import listing

@@ -11,10 +11,11 @@ from google.cloud.dataflow_v1beta3.types import ContainerSpec, TemplateMetadata
 
 from sluice.pipelines.launch.metadata import TEMPLATES, Template, container_spec, main
 from sluice.pipelines.launch.stage import default_of, parser
-from sluice.pipelines.recipe.options import BY_NAME, OPTIONS, STEP_OPTIONS, build_recipe, check_beam_args
+from sluice.pipelines.recipe.options import BY_NAME, OPTIONS, STEP_OPTIONS, build_recipe
 from sluice.pipelines.recipe.presets import PRESETS
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.layout import stage_names
+from sluice.pipelines.run.resources import check_beam_args
 from sluice.pipelines.steps import find_steps
 from tests.templates.parameters import faults, matches
 

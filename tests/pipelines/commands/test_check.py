@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sluice.pipelines.curate import open_run
 from sluice.pipelines.main import main
 from sluice.pipelines.run import holding
+from sluice.pipelines.run.prepare import open_run
 from tests.pipelines.corpora import make_rows, run_d4, write_jsonl
 from tests.pipelines.run.test_resume import contents
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.pipelines.curate import open_run
 from sluice.pipelines.main import main
 from sluice.pipelines.plan import sample as plan_sample
 from sluice.pipelines.plan.plan import plan
@@ -19,6 +18,7 @@ from sluice.pipelines.plan.prices import read_prices
 from sluice.pipelines.plan.rates import NOT_MEASURED, Rates, load_constants
 from sluice.pipelines.plan.sample import copy_sample, corpus_bytes
 from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.prepare import open_run
 from sluice.pipelines.status.status import status
 from sluice.transforms.corpus.inventory import plan_units
 from sluice.transforms.corpus.reading import read_unit

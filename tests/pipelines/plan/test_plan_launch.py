@@ -12,7 +12,8 @@ from sluice.pipelines.launch.stage import parser as template_parser
 from sluice.pipelines.main import main, parser
 from sluice.pipelines.plan.facts import planned_stages
 from sluice.pipelines.plan.flags import options_in
-from sluice.pipelines.recipe.options import OPTIONS, build_recipe, check_beam_args
+from sluice.pipelines.recipe.options import OPTIONS, build_recipe
+from sluice.pipelines.run.resources import check_beam_args
 from tests.templates.parameters import faults
 
 GIVEN = [

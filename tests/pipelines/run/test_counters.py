@@ -9,7 +9,8 @@ import apache_beam as beam
 import pytest
 import yaml
 
-from sluice.pipelines.curate import curate, open_run, run_all
+from sluice.pipelines.curate import curate, run_all
+from sluice.pipelines.run.prepare import open_run
 from sluice.transforms.clusters.centroids import load_array
 from sluice.transforms.records import validation
 from sluice.transforms.stages import counters

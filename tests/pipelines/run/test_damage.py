@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.pipelines.curate import open_run
+from sluice.pipelines.run.prepare import open_run
 from sluice.pipelines.run.runner import StageFailed, run_stages
 from sluice.transforms.audit.soundness import check_stage, stage_folders
 from sluice.transforms.storage.damage import ArtifactError

@@ -17,15 +17,16 @@ from apache_beam.runners.portability.fn_api_runner import execution
 
 from sluice.models.embedders.network import EmbedderConfig
 from sluice.pipelines.base.work import Stage
-from sluice.pipelines.curate import open_run, run_recipe
+from sluice.pipelines.curate import run_recipe
 from sluice.pipelines.launch import stage as template
 from sluice.pipelines.launch.jobs import NothingToDo
 from sluice.pipelines.launch.metadata import TEMPLATES, Template
 from sluice.pipelines.main import main
-from sluice.pipelines.recipe.options import build_recipe, check_beam_args
+from sluice.pipelines.recipe.options import build_recipe
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.layout import stage_names
-from sluice.pipelines.run.resources import check_resources
+from sluice.pipelines.run.prepare import open_run
+from sluice.pipelines.run.resources import check_beam_args, check_resources
 from sluice.pipelines.run.run import Run
 from sluice.pipelines.run.runner import pipeline_options, run_stage, start_job
 from sluice.transforms.corpus.inventory import SCHEMA, plan_units, units_to_table

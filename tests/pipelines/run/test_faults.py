@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from sluice.pipelines.curate import prepare
 from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.run.runner import StageFailed, run_stage, run_stages
 from sluice.transforms import storage
 from sluice.transforms.stages.artifacts import find_manifest

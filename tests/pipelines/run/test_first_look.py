@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sluice.pipelines.curate import curate, prepare
+from sluice.pipelines.curate import curate
 from sluice.pipelines.main import main
 from sluice.pipelines.recipe.options import build_recipe
 from sluice.pipelines.report.page import summary
+from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.terminal.printing import emit
 from tests.pipelines.corpora import make_rows, run_d4, write_jsonl
 

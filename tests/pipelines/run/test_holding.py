@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sluice.pipelines.curate import prepare
 from sluice.pipelines.main import main
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run import holding
+from sluice.pipelines.run.prepare import prepare
 from sluice.transforms.storage import processes
 from tests.pipelines.corpora import make_rows, write_jsonl
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from sluice.pipelines.curate import prepare
 from sluice.pipelines.recipe.options import build_recipe
 from sluice.pipelines.recipe.presets import PRESETS
 from sluice.pipelines.run.finished import read_recipe
 from sluice.pipelines.run.launches import read_launches
+from sluice.pipelines.run.prepare import prepare
 
 BOMB = "a: &a [x, x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{f'*{chr(97 + n)}, ' * 9}]\n" for n in range(9))
 HARMFUL = {

@@ -11,8 +11,8 @@ import pytest
 from sluice.models.checkpoints.default import default_model_dir
 from sluice.models.embedders.config import Counters
 from sluice.models.embedders.network import Embedded
-from sluice.pipelines.curate import prepare
 from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.run.runner import run_stage
 from sluice.transforms.embeddings import unfinished
 from sluice.transforms.embeddings.embed import WriteEmbeddings
