@@ -50,7 +50,7 @@ def config_of(model: str, dtype: str, cache: str | None) -> Any:
     """An EmbedderConfig with the pooling and convention that sentence-transformers takes for the same directory."""
     from sluice.models.checkpoints.files import local_directory
     from sluice.models.embedders.chain import read_chain
-    from sluice.models.embedders.network import EmbedderConfig
+    from sluice.models.embedders.load import EmbedderConfig
 
     config = EmbedderConfig(model, MAX_TOKENS, dtype=dtype, cache=cache)
     alone = not read_chain(local_directory(model)).steps
@@ -61,7 +61,7 @@ class Side:
     """One dtype: our embedder, the peer's where there is one, and what each round of theirs took."""
 
     def __init__(self, config: Any, texts: list[str], peer: Callable[[str], Peer] | None) -> None:
-        from sluice.models.embedders.network import load
+        from sluice.models.embedders.load import load
 
         self.dtype, self.texts = config.dtype, texts
         start = time.perf_counter()
@@ -126,7 +126,7 @@ def main() -> None:
 
     from benchmarks import measure
     from sluice.models.checkpoints.default import default_model_dir
-    from sluice.models.embedders.network import load
+    from sluice.models.embedders.load import load
 
     if flags.device:
         jax.config.update("jax_platforms", flags.device)

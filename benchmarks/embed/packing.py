@@ -128,13 +128,12 @@ class Packed:
 
 def timed(texts: list[str], model: str, dtype: str, rounds: int) -> list[tuple[str, ...]]:
     from sluice.models.arrays import device
-    from sluice.models.embedders import program
-    from sluice.models.embedders.network import Embedder, EmbedderConfig, load
+    from sluice.models.embedders import batches
+    from sluice.models.embedders.load import EmbedderConfig, load
 
     embedder = load(EmbedderConfig(model, MAX_TOKENS, dtype=dtype))
-    assert isinstance(embedder, Embedder)
     ids = embedder.tokenize(texts)
-    tokens = program.CPU_TOKENS if device.on_cpu() else program.ACCELERATOR_TOKENS
+    tokens = (batches.CPU if device.on_cpu() else batches.ACCELERATOR).tokens
     packed = Packed(model, embedder.dtype, rows=max(tokens // MAX_TOKENS, 1))
     prepared = embedder.prepare(texts)
     ways: dict[str, Callable[[], np.ndarray]] = {
@@ -166,18 +165,17 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = options.device
-    from sluice.models.embedders import program
+    from sluice.models.embedders.batches import ACCELERATOR, CPU
     from sluice.models.embedders.describe import load_tokenizer
 
     texts = documents(options.documents)
     lengths = np.minimum(load_tokenizer(options.model).count(texts) + 2, MAX_TOKENS)
     print(f"{measure.machine()}\n\n{len(texts):,} documents, {lengths.mean():.0f} tokens of {MAX_TOKENS} at most\n")
     rows = []
-    cpu, accelerator = program.CPU_WINDOW, program.ACCELERATOR_WINDOW
     for name, tokens, halvings, windows in (
-        ("CPU", program.CPU_TOKENS, program.CPU_HALVINGS, (cpu, 4 * cpu)),
-        ("accelerator", program.ACCELERATOR_TOKENS, program.ACCELERATOR_HALVINGS, (accelerator // 2, accelerator)),
-        ("accelerator, without halves", program.ACCELERATOR_TOKENS, 0, (accelerator,)),
+        ("CPU", CPU.tokens, CPU.halvings, (CPU.window, 4 * CPU.window)),
+        ("accelerator", ACCELERATOR.tokens, ACCELERATOR.halvings, (ACCELERATOR.window // 2, ACCELERATOR.window)),
+        ("accelerator, without halves", ACCELERATOR.tokens, 0, (ACCELERATOR.window,)),
     ):
         for window in windows:
             padding, programs = bucket_padding(lengths, tokens=tokens, halvings=halvings, window=window)

@@ -53,7 +53,7 @@ def speed(table: str, documents: int, vectors: str) -> dict[str, Any]:
     Also writes the vectors of the first PEER texts to the file `vectors`.
     """
     one_core()
-    from sluice.models.embedders.network import EmbedderConfig, load
+    from sluice.models.embedders.load import EmbedderConfig, load
 
     texts = of_words(2 * documents, WORDS)
     new = texts[len(texts) // 2 :]
@@ -66,7 +66,7 @@ def speed(table: str, documents: int, vectors: str) -> dict[str, Any]:
     seconds["text.split()"] = spent(lambda: [text.split() for text in texts])
     rows = np.zeros((embedder._most_characters, embedder.dimension), np.float32)
     ids = embedder.tokenize(texts)
-    stored = embedder._rows
+    stored = embedder.rows
     seconds["copying rows"] = spent(lambda: [stored.take(i, axis=0, out=rows[: len(i)], mode="clip") for i in ids])
     np.save(vectors, embedder.embed(texts[:PEER]))
     found = {name: value / len(texts) * 1e6 for name, value in seconds.items()}
@@ -125,7 +125,7 @@ def print_speed(table: str, documents: int, *, rounds: int, peer_python: str | N
 
 def overlap(table: str, teacher: str, documents: int, *, neighbours: int = 10) -> float:
     """Of the nearest neighbours that the teacher finds, the share that the table finds too."""
-    from sluice.models.embedders.network import EmbedderConfig, load
+    from sluice.models.embedders.load import EmbedderConfig, load
 
     texts = list(dict.fromkeys(sample(documents)))
     nearest = []

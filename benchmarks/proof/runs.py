@@ -35,7 +35,7 @@ class Vectors:
     def _embedder(self) -> Any:
         from sluice.models.checkpoints.default import default_model_dir
         from sluice.models.embedders.describe import default_cache
-        from sluice.models.embedders.network import EmbedderConfig, load
+        from sluice.models.embedders.load import EmbedderConfig, load
 
         return load(EmbedderConfig(default_model_dir(), cache=default_cache()))
 

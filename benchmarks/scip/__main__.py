@@ -23,7 +23,7 @@ CHARACTERS_PER_TOKEN = 3
 def embedder(model: str | None, max_tokens: int) -> Any:
     from sluice.models.checkpoints.default import default_model_dir
     from sluice.models.embedders.describe import default_cache
-    from sluice.models.embedders.network import EmbedderConfig, load
+    from sluice.models.embedders.load import EmbedderConfig, load
 
     return load(EmbedderConfig(model or default_model_dir(), max_tokens, cache=default_cache())).embed
 

@@ -1,14 +1,15 @@
-"""What a sentence-transformers directory does around its network: modules.json, pooling, dense layers, prompts.
+"""What a sentence-transformers directory does around its network: modules.json, pooling steps, prompts.
 
-Read from JSON alone; models/embedders/pooling.py computes it.
+Read from JSON alone; models/embedders/pooling.py computes the steps.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sluice.models.checkpoints import read_json
+from sluice.models import checkpoints
+from sluice.models.checkpoints import read_json, tensors
 
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
@@ -53,7 +54,7 @@ class Normalise(NamedTuple):
     """To unit length."""
 
 
-Step = Pool | Dense | Normalise
+PoolingStep = Pool | Dense | Normalise
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Chain:
     """`network`: the directory of config.json and the weights. `steps` is empty where the directory does not say."""
 
     network: str
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PoolingStep, ...] = ()
     lower_case: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
@@ -88,7 +89,7 @@ def read_chain(directory: str) -> Chain:
     """Raises ValueError naming the module or setting that is not supported."""
     root = Path(directory)
     network = root
-    steps: list[Step] = []
+    steps: list[PoolingStep] = []
     if (root / MODULES).is_file():
         for module in read_json(root / MODULES, list):
             kind = str(module.get("type")).rpartition(".")[2]
@@ -155,4 +156,38 @@ def _dense(folder: Path) -> Dense:
     return Dense(str(folder), *sizes, bool(config.get("bias", True)), activation)
 
 
-STEPS: dict[str, Callable[[Path], Step]] = {"Pooling": _pool, "Dense": _dense, "Normalize": lambda folder: Normalise()}
+STEPS: dict[str, Callable[[Path], PoolingStep]] = {
+    "Pooling": _pool,
+    "Dense": _dense,
+    "Normalize": lambda folder: Normalise(),
+}
+
+
+def dimension_of(steps: Sequence[PoolingStep], size: int, dimensions: int | None) -> int:
+    """How long the vectors are that steps make of token states of `size` numbers, cut to `dimensions` if given.
+
+    Raises ValueError for a dense layer that takes another length, and for fewer numbers than `dimensions`.
+
+    >>> dimension_of([Pool(("mean", "max"))], 384, None)
+    768
+    """
+    for step in steps:
+        if isinstance(step, Pool):
+            size *= len(step.modes)
+        elif isinstance(step, Dense):
+            if step.inputs != size:
+                raise ValueError(f"{step.folder} takes {step.inputs} numbers, what comes before it gives {size}")
+            size = step.outputs
+    if dimensions is not None and dimensions > size:
+        raise ValueError(f"dimensions {dimensions}: the model's vectors have {size}")
+    return dimensions or size
+
+
+def described(step: PoolingStep) -> dict[str, Any]:
+    """A step in JSON, its weights by content: a moved directory changes nothing."""
+    fields = {"kind": type(step).__name__.lower(), **step._asdict()}
+    if isinstance(step, Pool):
+        fields["modes"] = list(step.modes)
+    if isinstance(step, Dense):
+        fields["folder"] = checkpoints.digest(step.folder, tensors.weight_files(step.folder))
+    return fields

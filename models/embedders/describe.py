@@ -1,23 +1,29 @@
-"""What an embedder's vectors and token counts depend on, told from the model's files without loading its weights."""
+"""What an embedder's vectors and token counts depend on, read from the model's files without loading its weights."""
 
 import functools
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sluice.models import checkpoints, families
 from sluice.models.checkpoints import tensors
 from sluice.models.checkpoints.files import local_directory
-from sluice.models.embedders import chain
-from sluice.models.embedders import network as embedder
-from sluice.models.tokenizers import chosen
+from sluice.models.embedders.chain import read_chain
+from sluice.models.embedders.config import EmbedderConfig
+from sluice.models.embedders.load import load
+from sluice.models.tokenizers import chosen, library
+
+TokenCounter = Callable[[Sequence[str]], np.ndarray]
 
 
 def network(model: str) -> str:
     """The directory of a model's config.json, weights and vocabulary."""
     directory = local_directory(model)
     # a token table's modules.json says nothing that config.json does not
-    return directory if chosen.is_table(directory) else chain.read_chain(directory).network
+    return directory if chosen.is_table(directory) else read_chain(directory).network
 
 
 def check_model(model: str) -> None:
@@ -30,7 +36,7 @@ def check_model(model: str) -> None:
         chosen.kind(directory)
 
 
-def check_options(config: embedder.EmbedderConfig) -> None:
+def check_options(config: EmbedderConfig) -> None:
     """Raises ValueError for options that the model does not have, as a prompt's name, layers or dimensions."""
     describe(config)
 
@@ -39,6 +45,18 @@ def load_tokenizer(model: str) -> chosen.Tokenizer:
     """The tokenizer of a model: tokenize, count, recipe."""
     with checkpoints.reading(model):
         return chosen.load(network(model))
+
+
+def token_counter(kind: str, name: str) -> TokenCounter:
+    """texts -> int32 [n] tokens of each whole text, without special tokens.
+
+    kind `model`: the tokenizer of a model directory; `tokenizer`: a tokenizer.json file of the tokenizers library.
+    """
+    if kind == "model":
+        return load_tokenizer(name).count
+    if kind == "tokenizer":
+        return library.from_file(name).count
+    raise ValueError(f"tokens are counted by a model or a tokenizer, not by {kind!r}")
 
 
 @functools.lru_cache(maxsize=8)
@@ -51,9 +69,9 @@ def tokenizer_recipe(model: str) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def describe(config: embedder.EmbedderConfig) -> dict[str, Any]:
-    """The recipe of the embedder that a configuration loads. Raises as embedder.load does."""
-    return embedder.load(config, weights=False).recipe()
+def describe(config: EmbedderConfig) -> dict[str, Any]:
+    """The recipe of the embedder that a configuration loads. Raises as load does."""
+    return load(config, weights=False).recipe()
 
 
 def default_cache() -> str:

@@ -17,7 +17,8 @@ import numpy as np
 from sluice.models import checkpoints
 from sluice.models.checkpoints.files import local_directory
 from sluice.models.embedders import describe
-from sluice.models.embedders.network import Embedder, EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
+from sluice.models.embedders.network import NetworkEmbedder
 from sluice.models.tokenizers import bert_files, chosen, library, wordpiece, words
 
 DIMENSIONS = 256
@@ -83,7 +84,7 @@ def token_vectors(model: str, ids: np.ndarray, *, least: int = 1, cache: str | N
     tokenizer = describe.load_tokenizer(model)
     bare = teacher.recipe()["convention"] == "d4"
     before, after = ([], []) if bare else (tokenizer.before, tokenizer.after)
-    assert isinstance(teacher, Embedder), model
+    assert isinstance(teacher, NetworkEmbedder), model
     rows = int(teacher.vocabulary)
     length = len(before) + 1 + len(after)
     found: list[np.ndarray] = []

@@ -30,7 +30,7 @@ def read_dense(step: chain.Dense) -> dict[str, Any]:
 
 
 def vectors(
-    steps: Sequence[chain.Step],
+    steps: Sequence[chain.PoolingStep],
     parameters: Sequence[Mapping[str, Any]],
     hidden: jax.Array,
     lengths: jax.Array,
@@ -53,8 +53,9 @@ def vectors(
     return normalise(found)
 
 
-def normalise(found: jax.Array) -> jax.Array:
-    return found / jnp.maximum(jnp.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
+def normalise(vectors: jax.Array) -> jax.Array:
+    """[B, D] to unit length; the least norm is PyTorch's, so that a vector of zeros stays one."""
+    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def pool(hidden: jax.Array, lengths: jax.Array, mode: str, *, start: int = 0) -> jax.Array:

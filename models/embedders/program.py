@@ -14,47 +14,38 @@ import numpy as np
 
 from sluice.models.arrays import device
 from sluice.models.arrays.parallel import cores
-from sluice.models.embedders import pooling
-from sluice.models.embedders.chain import Pool, Step
+from sluice.models.embedders import batches, pooling
+from sluice.models.embedders.chain import Pool, PoolingStep
 from sluice.models.layers.blocks import Layout
 
 Item = TypeVar("Item")
-# On a CPU a batch's activations should stay in cache, and a second batch uses the cores that the first leaves idle
-# between its products. An accelerator wants few large batches, and the next one there when one is done.
-CPU_TOKENS, ACCELERATOR_TOKENS = 512, 65536
-# How often a batch may be halved for texts that do not fill one. At 65,536 tokens padding is 4.9 % with and 12.0 %
-# without (benchmarks/embed/packing.py); at 512 tokens it saves 0.2 %, and makes twice the programs.
-CPU_HALVINGS, ACCELERATOR_HALVINGS = 0, 3
-# Texts whose lengths are sorted together before batches are cut: more waste less padding
-# (benchmarks/embed/packing.py), fewer are done sooner, and kept when the worker is stopped.
-CPU_WINDOW, ACCELERATOR_WINDOW = 1024, 8192
+# Batches on their way at a time: on a CPU one a thread; an accelerator computes one, the next is being sent to it.
 MOST_THREADS, AHEAD = 8, 2
 
 
 class Program:
-    """Runs a family's `module` and the `steps` after it; `heads` are the weights of each step, as pooling.vectors has
-    them.
+    """Runs a family's `module` and the pooling `steps` after it.
 
-    Batches are int32 ids [B, L], right padded, and lengths [B]. With several devices every one holds all weights and
-    computes its share of the rows: B must then be a multiple of `devices` in `run`. Batches are not donated: nothing
-    that a program returns has their type, so XLA could not reuse their memory.
+    `parameters` are the module's, `heads` those of each step, {} for a step without weights; `sizes` of batches: those
+    of this machine unless given. Batches are int32 ids [B, L], right padded, and lengths [B]. With several devices
+    every one holds all weights and computes its share of the rows: B must then be a multiple of `devices` in `run`.
+    Batches are not donated: nothing that a program returns has their type, so XLA could not reuse their memory.
     """
 
     def __init__(
         self,
         module: Any,
-        steps: Sequence[Step],
+        steps: Sequence[PoolingStep],
         *,
         parameters: Any,
         heads: Any,
         prompt: int = 0,
         dimensions: int | None = None,
+        sizes: batches.Sizes | None = None,
     ) -> None:
         self.devices, whole, self._by_row = device.shardings()
         self._cpu = device.on_cpu()
-        self.batch_tokens = CPU_TOKENS if self._cpu else ACCELERATOR_TOKENS
-        self.halvings = CPU_HALVINGS if self._cpu else ACCELERATOR_HALVINGS
-        self.window = CPU_WINDOW if self._cpu else ACCELERATOR_WINDOW
+        self.sizes = sizes or (batches.CPU if self._cpu else batches.ACCELERATOR)
         self._weights = jax.device_put((parameters, heads), whole if self.devices > 1 else None)
         pooled = next((step.modes[0] for step in steps if isinstance(step, Pool)), "mean")
 
@@ -83,24 +74,27 @@ class Program:
         """float32 [B, n + 1, n + 1]: see angles_between."""
         return np.asarray(self._angles(self._weights, ids, lengths))
 
-    def run(self, batches: Iterable[Item], to_arrays: Callable[[Item], tuple[np.ndarray, np.ndarray]]) -> Iterator[Any]:
-        """(batch, its vectors) for all batches, in order, with several of them on their way at a time."""
+    def run(self, items: Iterable[Item], to_arrays: Callable[[Item], tuple[np.ndarray, np.ndarray]]) -> Iterator[Any]:
+        """(item, its vectors) for all items, in order, with several of them on their way at a time.
 
-        def start(batch: Item) -> tuple[Item, jax.Array]:
-            arrays: Any = to_arrays(batch)
+        to_arrays: an item to the ids and lengths of a batch.
+        """
+
+        def start(item: Item) -> tuple[Item, jax.Array]:
+            arrays: Any = to_arrays(item)
             if self.devices > 1:
                 arrays = jax.device_put(arrays, self._by_row)
             found = self._vectors(self._weights, *arrays)
             if not self._cpu:
                 found.copy_to_host_async()
-            return batch, found
+            return item, found
 
         def wait(started: tuple[Item, jax.Array]) -> tuple[Item, np.ndarray]:
             return started[0], np.asarray(started[1])
 
         if self._cpu and self.devices == 1:
-            return device.run_threads(start, batches, wait=wait, threads=min(MOST_THREADS, cores()))
-        return device.run_ahead(start, batches, wait=wait, ahead=AHEAD)
+            return device.run_threads(start, items, wait=wait, threads=min(MOST_THREADS, cores()))
+        return device.run_ahead(start, items, wait=wait, ahead=AHEAD)
 
 
 def layer_states(compute: Callable[[], jax.Array]) -> jax.Array:

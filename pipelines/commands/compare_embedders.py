@@ -128,7 +128,7 @@ class Comparing:
     """
 
     def __init__(self, texts: Sequence[str], whole: EmbedderConfig, keep: Decimal):
-        from sluice.models.embedders.network import load
+        from sluice.models.embedders.load import load
 
         self.texts, self.whole, self.keep = texts, whole, keep
         self.embedder = load(whole)
@@ -185,7 +185,7 @@ class Comparing:
         }
 
     def _measure(self, config: EmbedderConfig) -> tuple[np.ndarray, np.ndarray, float]:
-        from sluice.models.embedders.network import load
+        from sluice.models.embedders.load import load
 
         if config not in self._measured:
             variant = load(config)

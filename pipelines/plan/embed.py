@@ -72,7 +72,7 @@ def read_vectors(run: Run, sample: Sample, folder: str, documents: Artifact, *, 
 def embed_texts(run: Run, texts: Sequence[str], *, most: int = MOST_EMBEDDED) -> Embedded:
     """The run's embedder on some texts, for about EMBED_SECONDS, after everything is compiled."""
     from sluice.models.embedders.describe import load_tokenizer
-    from sluice.models.embedders.network import load
+    from sluice.models.embedders.load import load
 
     assert run.embedder is not None
     embedder = load(run.embedder)

@@ -43,7 +43,7 @@ def count_tokens(
         return spread(means, sum(one["tokens"] for one in stats) / documents), 0.0
     if how[0] == "none" or not texts:
         return None, 0.0
-    from sluice.models.embedders.tokens import token_counter
+    from sluice.models.embedders.describe import token_counter
 
     count = token_counter(*how)
     count(texts[:FIRST_COUNTED])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.models.arrays import hashing
-from sluice.models.embedders.tokens import TokenCounter, token_counter
+from sluice.models.embedders.describe import TokenCounter, token_counter
 from sluice.transforms.corpus import reading
 from sluice.transforms.corpus.prefetch import ahead
 from sluice.transforms.records.records import Fields, Reject, Unit, Window

@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from sluice.models.arrays import device, vectors
 from sluice.models.checkpoints.files import WEIGHTS, local_directory
-from sluice.models.embedders.network import Embedder, EmbedderConfig, load
-from sluice.models.embedders.table import StaticEmbedder
+from sluice.models.embedders.load import Embedder, EmbedderConfig, load
 from sluice.transforms.corpus import reading
 from sluice.transforms.corpus.prefetch import ahead
 from sluice.transforms.embeddings.unfinished import Unfinished
@@ -68,7 +67,7 @@ class WriteEmbeddings(WriteUnit):
         self.on_unreadable = on_unreadable
         self.previous = previous
         self.tokens_known = tokens_known
-        self._embedder: Embedder | StaticEmbedder | None = None
+        self._embedder: Embedder | None = None
 
     def setup(self) -> None:
         if self.accelerator and device.on_cpu():

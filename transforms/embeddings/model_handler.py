@@ -9,7 +9,7 @@ from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from sluice.models.embedders.network import Counters, EmbedderConfig, load
+from sluice.models.embedders.load import Counters, EmbedderConfig, load
 from sluice.transforms.stages import counters
 
 COUNTED = ("tokens", "truncated", "tokens_cut", "unknown", counters.WITHOUT_VECTOR)
@@ -31,7 +31,7 @@ class EmbedderModelHandler(ModelHandler[str, PredictionResult, Any]):
         self._sizes = {"min_batch_size": min_batch_size, "max_batch_size": max_batch_size}
 
     def load_model(self) -> Any:
-        """The embedder, in the worker. Raises as models.embedders.network.load does."""
+        """The embedder, in the worker. Raises as models.embedders.load.load does."""
         return load(self._config)
 
     def run_inference(

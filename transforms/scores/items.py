@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.models.arrays import vectors
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 from sluice.transforms.corpus import reading
 from sluice.transforms.corpus.inventory import plan_units
 from sluice.transforms.documents.inventory import units_digest

@@ -8,7 +8,7 @@ import pytest
 
 from sluice.models import checkpoints
 from sluice.models.checkpoints import plain_json
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 from sluice.models.families import families, family
 
 DATA = Path(__file__).parents[2] / "data"

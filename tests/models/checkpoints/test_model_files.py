@@ -10,7 +10,7 @@ import pytest
 
 from sluice.models.checkpoints import files
 from sluice.models.checkpoints.files import local_directory, needed
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 from sluice.pipelines.main import main
 
 DATA = Path(__file__).parents[2] / "data"

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from sluice.models.checkpoints.tensors import open_tensors, weight_files
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 
 DATA = Path(__file__).parents[2] / "data"
 pytestmark = pytest.mark.usefixtures("quick_programs", "one_bucket")

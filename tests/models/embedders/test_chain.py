@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sluice.models.embedders.chain import Chain, Pool, read_chain
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 from sluice.models.embedders.pooling import pool
 
 DATA = Path(__file__).parents[2] / "data"

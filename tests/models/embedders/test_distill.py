@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.models.embedders import distill
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 
 DATA = Path(__file__).parents[2] / "data"
 pytestmark = pytest.mark.usefixtures("quick_programs")

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.models.arrays import device
-from sluice.models.embedders import windows
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.describe import load_tokenizer
+from sluice.models.embedders.load import EmbedderConfig, load
+from sluice.models.embedders.network import unit_vectors
+from sluice.models.embedders.rows import split_windows
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests" / "data"
@@ -78,7 +80,7 @@ def test_auto_is_described_as_auto_wherever_it_is_described():
 
 @given(st.integers(0, 2000), st.integers(1, 60))
 def test_windows_hold_every_token_and_overlap_by_an_eighth(tokens, room):
-    found = windows.split(tokens, room)
+    found = split_windows(tokens, room)
     assert found[0][0] == 0 and found[-1][1] == tokens
     assert all(0 <= stop - start <= room for start, stop in found)
     for (_, stop), (start, _) in itertools.pairwise(found):
@@ -98,7 +100,7 @@ def test_the_mean_over_windows_is_weighted_by_their_tokens(prompt):
     for text, vector in zip(texts, found, strict=True):
         whole = [token for word in text.split() for token in plain.tokenize([word])[0][1:-1]]
         total = np.zeros(32)
-        for first, stop in windows.split(len(whole), room):
+        for first, stop in split_windows(len(whole), room):
             row = [start, *head, *whole[first:stop], end]
             padded = np.zeros((1, 16), np.int32)
             padded[0, : len(row)] = row
@@ -108,7 +110,7 @@ def test_the_mean_over_windows_is_weighted_by_their_tokens(prompt):
         np.testing.assert_allclose(vector, unit(total), atol=1e-5)
     assert chunked.counters.chunked == 2 and chunked.counters.truncated == 0
     lengths = plain.count_tokens(texts).tolist()
-    assert chunked.counters.windows == sum(len(windows.split(n, room)) for n in lengths if n > room)
+    assert chunked.counters.windows == sum(len(split_windows(n, room)) for n in lengths if n > room)
     told: list[int] = []
     chunked.compute(chunked.prepare(texts * 5), done=told.append)
     assert sum(told) == 5 * len(texts) and len(told) > 1
@@ -120,7 +122,7 @@ def test_windows_hold_each_token_once_where_the_prompt_ends_within_one(family, p
     """The blank at its end is a part of the first word's token."""
     config = EmbedderConfig(str(DATA / family), 24, long_documents="chunk-mean", prompt=prompt)
     embedder, plain = load(config), load(replace(config, long_documents="truncate"))
-    tokenizer = embedder._tokenizer
+    tokenizer = load_tokenizer(config.model)
     text = " ".join(["fox", *["lazy dog"] * 30])
     (whole, alone, without), _ = tokenizer.tokenize([prompt + text, prompt, text], max_tokens=999, special=False)
     shared = next(i for i in range(len(alone) + 1) if i == len(alone) or alone[i] != whole[i])
@@ -128,7 +130,7 @@ def test_windows_hold_each_token_once_where_the_prompt_ends_within_one(family, p
     rows = [row[before : len(row) - after].tolist() for row in embedder.prepare([text]).rows.ids]
     assert all(row[:shared] == whole[:shared].tolist() for row in rows)
     told = [row[shared:] for row in rows]
-    spans = windows.split(len(whole) - shared, 24 - before - after - shared)
+    spans = split_windows(len(whole) - shared, 24 - before - after - shared)
     assert told == [whole[shared:][start:stop].tolist() for start, stop in spans]
     for tokens in (None, np.array([len(without)])):
         plain.counters.tokens_cut = 0
@@ -179,7 +181,7 @@ def test_texts_without_a_finite_vector_are_told_apart(with_holes, long_documents
 
 def test_sums_that_are_nothing_are_no_vectors():
     sums = np.array([[3.0, 4.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 0.0], [1e200, 1e200]])
-    vectors, valid = windows.normalise(sums)
+    vectors, valid = unit_vectors(sums)
     assert valid.tolist() == [True, False, False, False, False]
     np.testing.assert_allclose(vectors[0], [0.6, 0.8])
 
@@ -189,7 +191,7 @@ def test_sums_that_are_nothing_are_no_vectors():
 SCRIPT = """
 import json, sys
 import numpy as np
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 import jax
 embedder = load(EmbedderConfig(sys.argv[1], 32))
 texts = json.loads(sys.argv[2])

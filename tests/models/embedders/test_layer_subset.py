@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.models.embedders import layer_subset
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 from sluice.models.layers.blocks import Layout
 
 DATA = Path(__file__).parents[2] / "data"
@@ -45,7 +45,7 @@ def test_a_subset_is_the_whole_model_with_the_other_layers_passing_their_input_o
     whole, part = load(EmbedderConfig(directory, max_tokens=16)), load(EmbedderConfig(directory, 16, layers="1,3"))
     assert whole.layers == part.layers == 3
     ids, lengths = np.arange(8, 28, dtype=np.int32).reshape(2, 10), np.array([10, 7], np.int32)
-    module = whole._make_module()
+    module = whole.architecture.module
 
     def skip(call, args, kwargs, context):
         result = call(*args, **kwargs)
@@ -94,7 +94,7 @@ def test_angles_are_those_between_the_states_that_enter_and_leave_the_layers(nam
         states.clear()
         layout = Layout.padded(jax.numpy.array([len(row)]), len(row))
         with nn.intercept_methods(look):
-            embedder._make_module().apply({"params": embedder._program._weights[0]}, row[None], layout)
+            embedder.architecture.module.apply({"params": embedder._program._weights[0]}, row[None], layout)
         both = np.stack(states + last)
         unit = both / np.linalg.norm(both, axis=-1, keepdims=True)
         angle = np.arccos(np.clip(np.einsum("nld,mld->lnm", unit, unit), -1, 1)) / np.pi

@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from sluice.models.embedders import describe
-from sluice.models.embedders.network import EmbedderConfig, load
-from sluice.models.embedders.table import StaticEmbedder
+from sluice.models.embedders.load import EmbedderConfig, load
+from sluice.models.embedders.table import TableEmbedder
 
 DATA = Path(__file__).parents[2] / "data" / "static"
 REFERENCE = json.loads((DATA / "reference.json").read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def test_vectors_are_those_of_model2vec(embedder, directory):
     name = Path(directory).name
     expected = np.array(REFERENCE["vectors"][name])
     known = expected.any(axis=1)
-    assert isinstance(embedder, StaticEmbedder) and known.sum() >= 6
+    assert isinstance(embedder, TableEmbedder) and known.sum() >= 6
     np.testing.assert_allclose(embedder.embed(REFERENCE["texts"])[known], expected[known], atol=TOLERANCE[name])
 
 

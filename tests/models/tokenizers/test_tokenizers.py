@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.models.embedders.tokens import token_counter
+from sluice.models.embedders.describe import token_counter
 from sluice.models.tokenizers import chosen, library, sentencepiece, truncation, wordpiece
 
 DATA = Path(__file__).parents[2] / "data"

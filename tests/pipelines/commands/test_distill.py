@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from sluice.models.embedders import distill
-from sluice.models.embedders.network import Embedder, EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
+from sluice.models.embedders.network import NetworkEmbedder
 from sluice.pipelines.commands.distill import distil
 from sluice.pipelines.curate import curate
 from sluice.pipelines.main import main
@@ -75,8 +76,8 @@ def test_options_that_no_table_can_have_are_refused_before_the_model_runs(option
 def test_more_dimensions_than_the_teacher_has_are_refused_after_its_first_batch(tmp_path, monkeypatch):
     monkeypatch.setattr(distill, "BATCH", 7)
     asked = []
-    states = Embedder.hidden_states
-    monkeypatch.setattr(Embedder, "hidden_states", lambda *given: asked.append(1) or states(*given))
+    states = NetworkEmbedder.hidden_states
+    monkeypatch.setattr(NetworkEmbedder, "hidden_states", lambda *given: asked.append(1) or states(*given))
     with pytest.raises(ValueError, match="dimensions must be between 1 and 32, got 33"):
         distil(str(DATA / "bert"), str(tmp_path / "table"), dimensions=33)
     assert len(asked) == 1

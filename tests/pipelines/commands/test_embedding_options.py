@@ -308,7 +308,7 @@ def test_the_whole_model_and_its_variants_are_as_the_run_will_have_them(source, 
 def test_dimensions_of_chunked_texts_are_cut_before_their_mean(source):
     from decimal import Decimal
 
-    from sluice.models.embedders.network import load
+    from sluice.models.embedders.load import load
 
     texts, _, _ = compare_embedders.take_texts([source], None, "text", 60)
     texts = [f"{text} " * 9 for text in texts]

@@ -15,7 +15,7 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import execution
 
-from sluice.models.embedders.network import EmbedderConfig
+from sluice.models.embedders.load import EmbedderConfig
 from sluice.pipelines.base.work import Stage
 from sluice.pipelines.curate import run_recipe
 from sluice.pipelines.launch import stage as template

@@ -10,7 +10,7 @@ import pytest
 
 from sluice.models.checkpoints.default import default_model_dir
 from sluice.models.embedders.config import Counters
-from sluice.models.embedders.network import Embedded
+from sluice.models.embedders.load import Vectors
 from sluice.pipelines.recipe.options import build_recipe
 from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.run.runner import run_stage
@@ -45,7 +45,7 @@ class Slow:
         assert self.prepared[prepared.number + 1].wait(20), "nothing was prepared while the device was at work"
         self.computed += 1
         done(prepared.texts)
-        return Embedded(np.full((prepared.texts, 4), 0.5, np.float32), np.ones(prepared.texts, bool))
+        return Vectors(np.full((prepared.texts, 4), 0.5, np.float32), np.ones(prepared.texts, bool))
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ class Stopped(Slow):
         done(len(texts))
         found = np.array([[len(text), *text.encode()[:3]] for text in texts], np.float32)
         found /= np.linalg.norm(found, axis=1, keepdims=True)
-        return Embedded(found, np.array([text[-1] != "a" for text in texts]))
+        return Vectors(found, np.array([text[-1] != "a" for text in texts]))
 
 
 def test_a_unit_goes_on_with_the_window_that_it_was_stopped_at(stage, monkeypatch):

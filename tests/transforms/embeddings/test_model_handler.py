@@ -9,7 +9,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that
 
-from sluice.models.embedders.network import EmbedderConfig, load
+from sluice.models.embedders.load import EmbedderConfig, load
 from sluice.transforms.embeddings.model_handler import EmbedderModelHandler
 from sluice.transforms.stages import counters
 

@@ -1,4 +1,4 @@
-"""The tensors of a token table, in model2vec's format (models/embedders/table.py), and what may be wrong with them."""
+"""The tensors of a token table in model2vec's format (models/embedders/table.py), and checks that they fit."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from sluice.models.checkpoints import tensors
 def width_of(directory: str, stored: dict[str, tensors.Tensor], vocabulary: dict[str, int]) -> int:
     """How long the rows are. Raises ValueError for tensors that are missing, not known, or do not fit each other."""
     if "embeddings" not in stored or stored.keys() - {"embeddings", "weights", "mapping"}:
-        found = ", ".join(sorted(stored))
-        raise ValueError(f"{directory} holds {found}: a token table has embeddings, and may have weights and mapping")
+        names = ", ".join(sorted(stored))
+        raise ValueError(f"{directory} holds {names}: a token table has embeddings, and may have weights and mapping")
     shape, ids = stored["embeddings"].shape, max(vocabulary.values()) + 1
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"{directory}: embeddings is {shape}, not rows of numbers")
