@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sluice.transforms.clusters.assign import record_dtype
+from sluice.transforms.clusters.sorted_records import record_dtype
 
 # What was measured last: `measured` by dimension, and what bookkeeping costs a unit (`units`, of limits.py).
 CONSTANTS = Path(__file__).with_name("constants.json")

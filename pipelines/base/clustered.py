@@ -104,7 +104,7 @@ class Clustered(Step):
         for number in range(1, self.refine + 1):
             folder = f"refine-{number}/centroids"
             refined = work.artifact(folder, RefineCentroids, None, centroids, *inputs(members))
-            yield work.stage(folder, refined, RefineCentroids(work.inventory, members, centroids, refined, work.units))
+            yield work.stage(folder, refined, RefineCentroids(work.inventory, refined, members, centroids))
             centroids = refined
         return centroids
 
@@ -132,11 +132,9 @@ class Clustered(Step):
         )
         maker = MakeCentroids if levels is None else MakeTwoLevels
         centroids = work.artifact("centroids", maker, asdict(training), *inputs(members))
-        make: MakeCentroids | MakeTwoLevels = MakeCentroids(work.inventory, members, centroids, training, work.units)
+        make: MakeCentroids | MakeTwoLevels = MakeCentroids(work.inventory, centroids, members, training)
         if levels is not None:
-            make = MakeTwoLevels(
-                work.inventory, members, centroids, training, work.units, dimension, self.trainer_bytes
-            )
+            make = MakeTwoLevels(work.inventory, centroids, members, training, dimension, self.trainer_bytes)
         return centroids, work.stage("centroids", centroids, make)
 
     def _adopted(self, work: "Work") -> tuple[Artifact, "Stage"]:
@@ -144,7 +142,7 @@ class Clustered(Step):
         members = self.members(work)
         check_embedding(source, members.embedding, members.embeddings.manifest["totals"]["max_dimension"])
         centroids = work.artifact("centroids", AdoptCentroids, ["adopted", content_digest(source), self.assignment])
-        adopt = AdoptCentroids(source, centroids, self.assignment, config={"centroids": source.url})
+        adopt = AdoptCentroids(centroids, source, self.assignment, settings={"centroids": source.url})
         return centroids, work.stage("centroids", centroids, adopt)
 
     def _source(self) -> Artifact:
@@ -169,7 +167,7 @@ class Clustered(Step):
         described = None if order is None else [asdict(order), run_bytes(bin_bytes)]
         clusters = work.artifact(f"{folder}clusters", AssignClusters, described, centroids, *inputs(members))
         work.clusters = clusters
-        assign = AssignClusters(work.inventory, members, centroids, clusters, order, work.seed, work.units, bin_bytes)
+        assign = AssignClusters(work.inventory, clusters, members, centroids, order, work.seed, bin_bytes)
         return clusters, work.stage(f"{folder}clusters", clusters, assign)
 
 

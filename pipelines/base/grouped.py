@@ -97,5 +97,5 @@ class Grouped(Clustered):
     ) -> "Stage":
         groups = Groups(work.documents, work.before, by, order, work.seed, self.measure, clusters, finer)
         guard = self.guard if folder == "scores" else Guard()
-        rank = RankWithinGroups(work.inventory, groups, target, guard, work.units, work.alive)
+        rank = RankWithinGroups(work.inventory, target, groups, guard, work.alive)
         return work.stage(folder, target, rank)

@@ -11,9 +11,10 @@ from sluice.pipelines.base.step import Step
 from sluice.transforms.outcome.cut import Cut, Ranked
 from sluice.transforms.outcome.decisions import Step as DecidedStep
 from sluice.transforms.scores.copies import Digests, FindCopies
-from sluice.transforms.scores.simple import ScoreUnits, WriteScores
+from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages.artifacts import Artifact, Maker
 from sluice.transforms.stages.order import Order
+from sluice.transforms.stages.stage import WriteUnits
 
 if TYPE_CHECKING:
     from sluice.pipelines.run.run import Run
@@ -101,13 +102,13 @@ class Work:
         """Documents with equal 16-byte values in a column of `source`: each one's first in the order."""
         copies = self.artifact("copies", FindCopies, [column, asdict(order)], self.documents, source, self.before)
         digests = Digests(self.documents, source, column, self.before, order, self.seed)
-        transform = FindCopies(self.inventory, digests, copies, self.units, self.documents.manifest["rows"])
+        transform = FindCopies(self.inventory, copies, digests, self.documents.manifest["rows"])
         return copies, self.stage("copies", copies, transform)
 
     def score_units(self, write: WriteScores) -> Stage:
         """Scores that every unit finds by itself."""
         self.scores = write.target
-        return self.stage("scores", self.scores, ScoreUnits(self.inventory, write, self.units))
+        return self.stage("scores", self.scores, WriteUnits(self.inventory, self.scores, write))
 
     # The cut ----------------------------------------------------------------------------------------------------
 
@@ -121,13 +122,12 @@ class Work:
         scale = select.Scale.of(found.get("min_score"), found.get("max_score"))
         cut = Cut(
             self.inventory,
-            Ranked(self.documents, self.scores, self.seed, by, scale),
             self.keep,
-            self.units,
-            target=target,
-            threshold=self.threshold if target is None else None,
+            Ranked(self.documents, self.scores, self.seed, by, scale),
+            most=target,
+            threshold=self.threshold,
             documents=found["alive"],
-            config={"by": by, "target": target, "threshold": self.threshold, "scale": self.scale},
+            shown_scale=self.scale,
         )
         return self.stage("keep", self.keep, cut)
 

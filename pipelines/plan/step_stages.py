@@ -13,7 +13,8 @@ from sluice.pipelines.plan.clusters import clusters_of, levels_of, sample_of
 from sluice.pipelines.plan.rates import ITEMS, NOT_MEASURED, SAMPLED, SPREAD
 from sluice.pipelines.plan.work import Facts, Work, ends, parts_bytes, plain_stage, sent_bytes
 from sluice.pipelines.steps.semdedup import SemDeDup
-from sluice.transforms.clusters.assign import RUN_BYTES, record_dtype, run_bytes
+from sluice.transforms.clusters.assign import RUN_BYTES, run_bytes
+from sluice.transforms.clusters.sorted_records import record_dtype
 from sluice.transforms.scores.semdedup import scale_for
 from sluice.transforms.stages import memory
 

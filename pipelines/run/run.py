@@ -137,7 +137,7 @@ class Run:
     def stages(self) -> Iterator[Stage]:
         """Every stage in order; the next one may be asked for once the last one is finished."""
         config = self.recipe.input.model_dump(mode="json")
-        yield Stage("inventory", (self.inventory,), TakeInventory(self.inputs, self._units[0], self.inventory, config))
+        yield Stage("inventory", (self.inventory,), TakeInventory(self.inventory, self.inputs, self._units[0], config))
         yield Stage(
             "documents",
             (self.rejected, self.documents),
@@ -146,7 +146,6 @@ class Run:
                 self.documents,
                 self.rejected,
                 self.reading,
-                self.units,
                 max_reject_share=self.recipe.input.max_reject_share,
             ),
         )
@@ -184,12 +183,11 @@ class Run:
     def _embed(self, embeddings: Artifact, keep: Artifact | None) -> Stage:
         transform = Embed(
             self.inventory,
-            self.documents,
             embeddings,
+            self.documents,
             keep,
             self.fields,
             self.embedder,
-            self.units,
             recipe=self.embedding_recipe,
             rows=digest_of([self._embedded_rows, self.inventory.digest]),
             on_unreadable=self.recipe.input.unreadable,
@@ -206,17 +204,16 @@ class Run:
         described = [(step.name, step.scale, step.threshold, step.scores.digest, step.keep.digest) for step in steps]
         losses = self.recipe.losses
         decisions = self.artifact("decisions", Decide, [described, losses.share], self.documents)
-        decide = Decide(self.inventory, self.documents, decisions, steps, self.units, lost_share=losses.share)
+        decide = Decide(self.inventory, decisions, self.documents, steps, lost_share=losses.share)
         yield Stage("decisions", (decisions,), decide)
         warnings = check_losses(self.url, decisions.manifest["totals"], losses)
         corpus = self.artifact("corpus/_parts", ExportCorpus, self.recipe.input.unreadable, self.documents, keep)
         transform = ExportCorpus(
             self.inventory,
-            self.documents,
             corpus,
+            self.documents,
             keep,
             self.fields,
-            self.units,
             self.recipe.input.unreadable,
         )
         if not corpus.finished:

@@ -88,7 +88,7 @@ class Contamination(Step):
         embedder = work.run.embedder if self.needs_vectors else None
         made = work.run.embedding_recipe if self.needs_vectors else None
         items = work.artifact("items", ReadItems, [self.items.digest(), made])
-        read = ReadItems(self.items, items, embedder, embed=self.needs_vectors)
+        read = ReadItems(items, self.items, embedder, embed=self.needs_vectors)
         yield work.stage("items", items, read)
         if self.needs_vectors:
             check_dimension(work.name, items, work.embeddings)
@@ -106,7 +106,7 @@ class Contamination(Step):
             fields=work.run.fields,
             on_unreadable=work.run.recipe.input.unreadable,
         )
-        find = FindItems(work.inventory, write, found, work.units, work.seed)
+        find = FindItems(work.inventory, matches, write, found, work.seed)
         yield Stage(f"{work.name}/matches", (found, matches), find)
         work.scale = scale**2
         work.threshold = scale**2 if search.limit is None else search.limit

@@ -53,11 +53,11 @@ class Density(Clustered):
         k = clusters.manifest["totals"]["clusters"]
         score = ScoreByGroups(
             work.inventory,
+            work.scores,
             listed,
             DensityPlan(centroids, clusters, work.scores, target, rule),
             groups=k,
             write=WriteDensityScores(work.scores, listed),
-            units=work.units,
             clusters=k,
             population=work.alive,
         )

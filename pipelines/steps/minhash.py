@@ -73,21 +73,17 @@ class MinHash(Step):
         texts = Texts(documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
         sets = self.verify is not None
         signatures = work.artifact("signatures", Sign, [asdict(scheme), sets], documents, work.before)
-        yield work.stage(
-            "signatures", signatures, Sign(work.inventory, texts, signatures, scheme, work.seed, work.units, sets)
-        )
+        yield work.stage("signatures", signatures, Sign(work.inventory, signatures, texts, scheme, work.seed, sets))
         verification = None if self.verify is None else Verification(documents, signatures, self.verify)
         links = work.artifact("links", LinkBands, str(self.verify), signatures)
         bands = Bands(documents, signatures, scheme.bands, work.seed)
         signed = signatures.manifest["totals"]["signed"]
-        yield work.stage("links", links, LinkBands(work.inventory, bands, links, work.units, signed, verification))
+        yield work.stage("links", links, LinkBands(work.inventory, links, bands, signed, verification))
         few = links.manifest["totals"]["edges"] <= components.FEW
         if not few:
             links = yield from self._rounds(work, links)
         named = work.artifact("components", NameComponents, None, links)
-        yield work.stage(
-            "components", named, NameComponents(work.inventory, documents, links, named, work.units, join=few)
-        )
+        yield work.stage("components", named, NameComponents(work.inventory, named, documents, links, join=few))
         copies, stage = work.find_copies(named, "component", to_order(self.order))
         yield stage
         scores = work.artifact("scores", ExactScores, asdict(self.guard), copies)
@@ -111,7 +107,7 @@ class MinHash(Step):
         for number in range(1, MOST_ROUNDS + 1):
             folder, before = f"round-{number}", links.manifest["totals"]
             shorter = work.artifact(folder, ShortenLinks, None, links)
-            round_ = ShortenLinks(work.inventory, links, shorter, work.units, before["edges"])
+            round_ = ShortenLinks(work.inventory, shorter, links, before["edges"])
             yield work.stage(folder, shorter, round_)
             if unchanged(before, shorter.manifest["totals"]):
                 return shorter

@@ -48,8 +48,6 @@ class Prototypes(Clustered):
             return
         order = Order("hard" if self.direction == "far" else "easy")
         groups = Groups(work.documents, work.before, ("cluster",), order, work.seed, clusters=clusters)
-        rank = RankWithinGroups(
-            work.inventory, groups, scores, self.guard, work.units, documents=work.alive, relative=True
-        )
+        rank = RankWithinGroups(work.inventory, scores, groups, self.guard, documents=work.alive, relative=True)
         work.scores = scores
         yield work.stage("scores", scores, rank)

@@ -13,7 +13,8 @@ from sluice.pipelines.base.step import Cut, Step, only_targets
 from sluice.pipelines.base.work import Stage, Work
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.documents.texts import Texts
-from sluice.transforms.scores.quality import FindWeights, LowQualityFirst, ScoreTexts, Validation, WriteTextScores
+from sluice.transforms.scores.quality import FindWeights, LowQualityFirst, Validation, WriteTextScores
+from sluice.transforms.stages.stage import WriteUnits
 
 if TYPE_CHECKING:
     from sluice.pipelines.run.run import Run
@@ -78,18 +79,18 @@ class Quality(Step):
             validation = Validation(self.sample, self.sample_bytes, work.alive, work.seed)
             config = [asdict(validation), *described]
             learnt = work.artifact("weights", FindWeights, config, work.documents, work.before)
-            find = FindWeights(work.inventory, texts, learnt, validation, work.units, self.parse)
+            find = FindWeights(work.inventory, learnt, texts, validation, self.parse)
             yield work.stage("weights", learnt, find)
             weights = learnt.manifest["totals"]["weights"]
         assert isinstance(weights, dict), weights
         whole = quality.whole_weights(weights, parser=self.parser is not None)
         work.scale = quality.SCALE
         scored = [whole, *described, asdict(self.guard)]
-        work.scores = work.artifact("scores", ScoreTexts, scored, work.documents, work.before)
+        work.scores = work.artifact("scores", WriteTextScores, scored, work.documents, work.before)
         write = WriteTextScores(work.scores, texts, self.guard, LowQualityFirst(whole, self.parse))
         names = quality.RULES if self.parser is None else quality.ALL_RULES
         shown = {"weights": {name: weights.get(name, 0) for name in names}}
-        yield work.stage("scores", work.scores, ScoreTexts(work.inventory, write, work.units, shown))
+        yield work.stage("scores", work.scores, WriteUnits(work.inventory, work.scores, write, shown))
 
     def rules(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         # Runs of earlier versions have no such column.

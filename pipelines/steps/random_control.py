@@ -16,14 +16,13 @@ from sluice.transforms.scores.random_plans import (
     CountLengths,
     Epochs,
     EpochScores,
-    PlanEpochs,
-    TakeLengths,
     WriteEpochs,
     quotas_of,
 )
 from sluice.transforms.scores.ranks import Groups, RankWithinGroups
 from sluice.transforms.scores.simple import RandomScores
 from sluice.transforms.stages.order import Order
+from sluice.transforms.stages.stage import WriteUnits
 
 if TYPE_CHECKING:
     from sluice.pipelines.run.finished import Finished
@@ -98,25 +97,23 @@ class Random(Step):
         length = "characters" if work.run.recipe.counting[0] == "none" else "tokens"
         documents, keep = other.artifact("documents"), other.artifact(f"steps/{other.steps[-1]}/keep")
         inventory = other.artifact("inventory")
-        quotas = work.artifact("quotas", TakeLengths, length, documents, keep)
+        quotas = work.artifact("quotas", CountLengths, length, documents, keep)
         count = CountLengths(quotas, documents, keep, length)
-        yield work.stage("quotas", quotas, TakeLengths(inventory, count, inventory.manifest["totals"]["units"]))
+        yield work.stage("quotas", quotas, WriteUnits(inventory, quotas, count))
         work.threshold = 0
         inputs = quotas, work.documents, work.before
         work.scores = work.artifact("scores", RankWithinGroups, asdict(self.guard), *inputs)
         groups = Groups(work.documents, work.before, ("length",), Order("random"), work.seed, length=length)
-        rank = RankWithinGroups(
-            work.inventory, groups, work.scores, self.guard, work.units, work.alive, quotas=quotas_of(quotas)
-        )
+        rank = RankWithinGroups(work.inventory, work.scores, groups, self.guard, work.alive, quotas=quotas_of(quotas))
         yield work.stage("scores", work.scores, rank)
 
     def _epochs(self, work: Work) -> Iterator[Stage]:
         assert self.epochs is not None and self.share is not None
         epochs = Epochs(self.epochs, Fraction(self.share), work.seed)
         config = [self.epochs, str(self.share)]
-        plan = work.artifact("epochs", PlanEpochs, config, work.documents, work.before)
+        plan = work.artifact("epochs", WriteEpochs, config, work.documents, work.before)
         write = WriteEpochs(plan, work.documents, work.before, epochs)
-        yield work.stage("epochs", plan, PlanEpochs(work.inventory, write, work.units))
+        yield work.stage("epochs", plan, WriteUnits(work.inventory, plan, write))
         work.threshold = 0
         scores = work.artifact("scores", EpochScores, asdict(self.guard), plan)
         yield work.score_units(EpochScores(scores, work.documents, work.before, self.guard, plan))

@@ -89,7 +89,7 @@ class Reference(Step):
         source = find_clusters(runs[0])
         adopted = content_digest(source)
         centroids = work.artifact("centroids", AdoptCentroids, ["adopted", adopted])
-        yield work.stage("centroids", centroids, AdoptCentroids(source, centroids))
+        yield work.stage("centroids", centroids, AdoptCentroids(centroids, source))
         earlier = []
         for number, run in enumerate(runs, start=1):
             members = _kept(run)
@@ -101,14 +101,13 @@ class Reference(Step):
             inputs = centroids, members.documents, members.embeddings, members.keep
             target = work.artifact(folder, AssignClusters, None, *inputs)
             inventory = run.artifact("inventory")
-            units = inventory.manifest["totals"]["units"]
-            assign = AssignClusters(inventory, members, centroids, target, Order("random"), work.seed, units)
+            assign = AssignClusters(inventory, target, members, centroids, Order("random"), work.seed)
             yield work.stage(folder, target, assign)
             earlier.append(Earlier(target))
         own = Members(work.documents, work.embeddings, work.before)
         inputs = centroids, own.documents, own.embeddings, own.keep
         clusters = work.artifact("clusters", AssignClusters, None, *inputs)
-        assign = AssignClusters(work.inventory, own, centroids, clusters, Order("random"), work.seed, work.units)
+        assign = AssignClusters(work.inventory, clusters, own, centroids, Order("random"), work.seed)
         yield work.stage("clusters", clusters, assign)
         yield self._score(work, own, clusters, earlier, dimension)
 
@@ -121,9 +120,7 @@ class Reference(Step):
         config = [scale, asdict(self.guard), self.bin_bytes]
         work.scores = work.artifact("scores", ScoreReference, config, clusters, *compared)
         sides = Sides(clusters, tuple(earlier), dimension, scale)
-        score = ScoreReference(
-            work.inventory, own, sides, work.scores, self.guard, work.units, bin_bytes=self.bin_bytes
-        )
+        score = ScoreReference(work.inventory, work.scores, own, sides, self.guard, bin_bytes=self.bin_bytes)
         return work.stage("scores", work.scores, score)
 
     def not_compared(self, step: "AuditedStep") -> list[str]:

@@ -50,11 +50,11 @@ class Scip(Clustered):
         listed = ClusterMembers(work.documents, clusters, work.before, self.guard, order, work.seed)
         score = ScoreByGroups(
             work.inventory,
+            work.scores,
             listed,
             ScipPlan(clusters, first),
             groups=2,
             write=WriteScipScores(work.scores, listed),
-            units=work.units,
             clusters=clusters.manifest["totals"]["clusters"],
             population=work.alive,
         )

@@ -11,10 +11,11 @@ from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.base.layout import SCORED, Condition, Find, Slot
 from sluice.pipelines.base.step import Cut, OrderOption, to_order
 from sluice.pipelines.base.work import Stage, Work
-from sluice.transforms.clusters.assign import most_in_bin
 from sluice.transforms.clusters.centroids import Members
+from sluice.transforms.clusters.sorted_records import most_in_bin
 from sluice.transforms.clusters.splits import SplitClusters, plan_splits
 from sluice.transforms.scores import semdedup
+from sluice.transforms.scores.bins import plan_bins
 from sluice.transforms.stages.artifacts import Artifact
 
 MOST_SPLITS = 6
@@ -74,8 +75,8 @@ class SemDeDup(Clustered):
         return None if self.rule == "official" else self.rule
 
     def bins(self, counts: np.ndarray, dimension: int) -> dict[int, float]:
-        records = semdedup.records_per_bin(self.bin_bytes, dimension)
-        planned = semdedup.plan_bins(counts.astype(np.int64), records_per_bin=records)
+        records = most_in_bin(self.bin_bytes, dimension)
+        planned = plan_bins(counts.astype(np.int64), records_per_bin=records)
         pairs = counts * (counts - 1) / 2
         # A bin of single documents compares nothing and is work all the same.
         return {one.id: float(pairs[one.first : one.last].sum()) + one.records for one in planned}
@@ -99,7 +100,7 @@ class SemDeDup(Clustered):
                 )
             folder = _split(number)
             finer = work.artifact(f"{folder}centroids", SplitClusters, asdict(plan), centroids, clusters)
-            split = SplitClusters(work.inventory, members, clusters, centroids, finer, plan, work.units)
+            split = SplitClusters(work.inventory, finer, members, clusters, centroids, plan)
             yield work.stage(f"{folder}centroids", finer, split)
             centroids = finer
             clusters, stage = self.assign(
@@ -118,13 +119,12 @@ class SemDeDup(Clustered):
         work.scores = work.artifact("scores", semdedup.ScoreSemDeDup, config, clusters, copies)
         score = semdedup.ScoreSemDeDup(
             work.inventory,
+            work.scores,
             members,
             clusters,
-            work.scores,
             rule,
             self.guard,
             dimension=dimension,
-            units=work.units,
             bin_bytes=self.bin_bytes,
         )
         return work.stage("scores", work.scores, score)

@@ -62,14 +62,14 @@ class Target(Step):
 
     def stages(self, work: Work) -> Iterator[Stage]:
         items = work.artifact("items", ReadItems, [self.items.digest(), work.run.embedding_recipe])
-        yield work.stage("items", items, ReadItems(self.items, items, work.run.embedder, embed=True))
+        yield work.stage("items", items, ReadItems(items, self.items, work.run.embedder, embed=True))
         check_dimension(work.name, items, work.embeddings)
         members = Members(work.documents, work.embeddings, work.before)
         teaching = Teaching(min(self.sample, work.alive), work.alive, self.positives, self.penalty, work.seed)
         classifier = work.artifact(
             "classifier", MakeClassifier, asdict(teaching), items, members.documents, members.embeddings, members.keep
         )
-        make = MakeClassifier(work.inventory, members, items, classifier, teaching, work.units)
+        make = MakeClassifier(work.inventory, classifier, members, items, teaching)
         yield work.stage("classifier", classifier, make)
         work.scale = COARSE**2
         scores = work.artifact(

@@ -1,12 +1,9 @@
 """Centroids of another run: nothing is trained, their files are copied into this run, so that it needs no other."""
 
 import hashlib
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
@@ -14,7 +11,7 @@ from sluice.models.clustering.assign import choose_method
 from sluice.transforms.clusters.centroids import OF_PARTS, load_array, save_array, save_index
 from sluice.transforms.stages.artifacts import Artifact, find_manifest
 from sluice.transforms.stages.columns import to_fixed
-from sluice.transforms.stages.stage import Commit, StageTransform, Start, report
+from sluice.transforms.stages.stage import OnePart
 from sluice.transforms.storage import sealed
 from sluice.transforms.storage.damage import Damaged
 
@@ -72,52 +69,36 @@ def check_embedding(centroids: Artifact, embedding: dict[str, Any], dimension: i
         )
 
 
-class CopyCentroids(beam.DoFn):
-    """The target -> its files and its one part, with a row for each centroid; and the totals for its manifest."""
-
-    def __init__(self, source: Artifact, method: str):
-        self.source, self.method = source, method
-
-    def process(self, target: Artifact) -> Iterator[Any]:
-        started = time.monotonic()
-        totals = {name: value for name, value in self.source.manifest["totals"].items() if name not in OF_PARTS}
-        centroids = load_array(self.source, "centroids")
-        save_array(target, "centroids", centroids)
-        if totals.get("splits"):
-            save_array(target, "splits", load_array(self.source, "splits"))
-        chosen = choose_method(self.method, len(centroids))
-        if chosen == "scann" and totals["method"] == "scann":
-            # Two builds of an index differ: the same centroids assign as they did there.
-            with self.source.opened("index", ".tar") as path:
-                sealed.copy(path, target.file("index", ".tar"))
-        else:
-            save_index(target, centroids.astype(np.float32), chosen)
-        totals |= {"method": chosen, "adopted": self.source.url}
-        table = pa.table([to_fixed(centroids)], names=["vector"])
-        target.discard_damaged(0)
-        target.write(0, [table], table.schema, {})
-        part = target.describe(0)
-        report(part, part.rows, found=False, seconds=time.monotonic() - started)
-        yield part
-        yield {"folder": target.url, "totals": totals}
-
-
 @dataclass
-class AdoptCentroids(StageTransform):
-    """pipeline -> centroids/ with those of another run; `method` as models.clustering.assign.METHODS."""
+class AdoptCentroids(OnePart):
+    """pipeline -> centroids/ with those of another run; `method` as models.clustering.assign.METHODS.
+
+    Its one part has a row for each centroid. settings: what the manifest says of the other run.
+    """
 
     version = 3
 
     source: Artifact
-    centroids: Artifact
     method: str = "auto"
-    config: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.settings
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        copied = (
-            pipeline | "Target" >> Start(self.centroids) | "Copy" >> beam.ParDo(CopyCentroids(self.source, self.method))
-        )
-        return copied | Commit(artifacts=(self.centroids,), expected=1, config=self.config)
+    def write(self) -> dict[str, Any]:
+        totals = {name: value for name, value in self.source.manifest["totals"].items() if name not in OF_PARTS}
+        centroids = load_array(self.source, "centroids")
+        save_array(self.target, "centroids", centroids)
+        if totals.get("splits"):
+            save_array(self.target, "splits", load_array(self.source, "splits"))
+        chosen = choose_method(self.method, len(centroids))
+        if chosen == "scann" and totals["method"] == "scann":
+            # Two builds of an index differ: the same centroids assign as they did there.
+            with self.source.opened("index", ".tar") as path:
+                sealed.copy(path, self.target.file("index", ".tar"))
+        else:
+            save_index(self.target, centroids.astype(np.float32), chosen)
+        table = pa.table([to_fixed(centroids)], names=["vector"])
+        self.target.write(0, [table], table.schema, {})
+        return totals | {"method": chosen, "adopted": self.source.url}

@@ -7,7 +7,7 @@ cluster in every run, so that a bin of clusters is one contiguous range of each 
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -18,13 +18,14 @@ from sluice.models.arrays.vectors import coarse
 from sluice.models.clustering import assign
 from sluice.transforms.clusters.central import SaveCentral
 from sluice.transforms.clusters.centroids import Members, load_array, save_array
-from sluice.transforms.clusters.sorted_records import OFFSETS, RECORDS, RunWriter, record_dtype
+from sluice.transforms.clusters.sorted_records import OFFSETS, RECORDS, RunWriter, most_in_bin
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes
 from sluice.transforms.stages.order import Order, order_keys
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.stage import StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage import sealed
 
 CLUSTERS = pa.schema([("cluster", pa.int32()), ("similarity", pa.int32())])
@@ -32,11 +33,6 @@ CLUSTERS = pa.schema([("cluster", pa.int32()), ("similarity", pa.int32())])
 RUN_BYTES = 64 << 20
 WINDOW_ROWS = 16384
 CHECKED = 500
-
-
-def most_in_bin(bin_bytes: int, dimension: int) -> int:
-    """How many representatives a bin holds."""
-    return max(bin_bytes // record_dtype(dimension).itemsize, 1)
 
 
 def run_bytes(bin_bytes: int) -> int:
@@ -203,18 +199,11 @@ class AssignClusters(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     members: Members
     centroids: Artifact
-    clusters: Artifact
     order: Order | None
     seed: int
-    units: int
     bin_bytes: int = 0
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
 
     @property
     def run_bytes(self) -> int:
@@ -227,25 +216,24 @@ class AssignClusters(StageTransform):
         clusters = totals["k"] + sum(count for _, count in totals.get("splits", []))
         return memory.assignment(k=clusters, dimension=totals["dimension"], run_bytes=self.run_bytes)
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         write = WriteClusters(
-            self.clusters, self.members, self.centroids, order=self.order, seed=self.seed, run_bytes=self.run_bytes
+            self.target, self.members, self.centroids, order=self.order, seed=self.seed, run_bytes=self.run_bytes
         )
-        parts = pipeline | ReadUnits(self.inventory) | "Assign" >> beam.ParDo(write)
-        totals = (
+        parts = units | "Assign" >> beam.ParDo(write)
+        count = ClusterStatistics(self.target, self.members, self.centroids)
+        statistics = (
             parts
-            | "Statistics"
-            >> beam.ParDo(ClusterStatistics(self.clusters, self.members, self.centroids)).with_output_types(bytes)
+            | "Statistics" >> beam.ParDo(count).with_output_types(bytes)
             | "AddStatistics" >> beam.CombineGlobally(_add_arrays)
             | "SaveStatistics" >> beam.Map(self._save)
         )
-        central = parts | "Central" >> SaveCentral(self.clusters, self.members, self.seed)
-        both = (parts, totals, central) | "PartsAndTotals" >> beam.Flatten()
-        return both | Commit(artifacts=(self.clusters,), expected=self.units, config=self.config)
+        central = parts | "Central" >> SaveCentral(self.target, self.members, self.seed)
+        return (parts, statistics, central) | "PartsAndTotals" >> beam.Flatten()
 
     def _save(self, block: bytes) -> dict[str, Any]:
         array = np.frombuffer(block, np.int64).reshape(4, -1)
-        save_array(self.clusters, "statistics", array)
+        save_array(self.target, "statistics", array)
         documents = array[0].astype(float)
         filled = documents[documents > 0]
         totals = {
@@ -260,4 +248,4 @@ class AssignClusters(StageTransform):
             # For schedulers, which see no more of a run than its manifests.
             most = most_in_bin(self.bin_bytes, self.centroids.manifest["totals"]["dimension"])
             totals["too_large"] = int((array[1] > most).sum())
-        return {"folder": self.clusters.url, "totals": totals}
+        return {"folder": self.target.url, "totals": totals}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -18,7 +18,8 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, survivors, to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.stage import Learn, StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage import sealed
 
 SAMPLE_ROWS = 1024
@@ -186,15 +187,8 @@ class MakeCentroids(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     members: Members
-    centroids: Artifact
     training: Training
-    units: int
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
 
     @property
     def worker_memory(self) -> int:
@@ -205,18 +199,10 @@ class MakeCentroids(StageTransform):
             k=self.training.k,
         )
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = (
-            pipeline
-            | ReadUnits(self.inventory)
-            | "Sample" >> beam.ParDo(WriteSample(self.centroids, self.members, self.training))
-        )
-        totals = (
-            parts
-            | "ToTrainer" >> beam.Map(lambda part: (0, part)).with_output_types(tuple[int, Part])
-            | "GatherSample" >> beam.GroupByKey()
-            | "Train" >> beam.ParDo(TrainCentroids(self.centroids, self.members, self.training))
-        )
-        config = json.loads(json.dumps({**asdict(self.training), **self.config}))
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
-        return both | Commit(artifacts=(self.centroids,), expected=self.units, config=config)
+    @property
+    def config(self) -> dict[str, Any]:
+        return json.loads(json.dumps(asdict(self.training)))
+
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        sample = units | "Sample" >> beam.ParDo(WriteSample(self.target, self.members, self.training))
+        return sample | Learn(TrainCentroids(self.target, self.members, self.training))

@@ -5,7 +5,7 @@ numbers do not depend on the order of adding, so the result is models.clustering
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -15,9 +15,10 @@ from sluice.models.arrays.vectors import COARSE, coarse
 from sluice.models.clustering.kmeans import sum_by_label, update
 from sluice.transforms.clusters.assign import WINDOW_ROWS, WriteClusters
 from sluice.transforms.clusters.centroids import OF_PARTS, Members, all_centroids, save_array, save_index
+from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform
+from sluice.transforms.stages.stage import StageTransform
 
 # Sums travel in blocks of so many centroids: 0.8 MB each at 384 dimensions.
 BLOCK = 256
@@ -123,33 +124,25 @@ class SaveRefined(beam.DoFn):
 
 @dataclass
 class RefineCentroids(StageTransform):
-    """pipeline -> centroids `after`: those `before` after one iteration over all members.
+    """pipeline -> better centroids: those `before` after one iteration over all members.
 
     Its parts are those of clusters/, of the assignment to the centroids before.
     """
 
     version = 3
 
-    inventory: Artifact
     members: Members
     before: Artifact
-    after: Artifact
-    units: int
-    config: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        write = WriteClusters(self.after, self.members, self.before, order=None, seed=0)
-        parts = pipeline | ReadUnits(self.inventory) | "Assign" >> beam.ParDo(write)
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        write = WriteClusters(self.target, self.members, self.before, order=None, seed=0)
+        parts = units | "Assign" >> beam.ParDo(write)
         totals = (
             parts
-            | "Sum" >> beam.ParDo(SumMembers(self.after, self.members)).with_output_types(tuple[int, bytes])
+            | "Sum" >> beam.ParDo(SumMembers(self.target, self.members)).with_output_types(tuple[int, bytes])
             | "AddSums" >> beam.CombinePerKey(AddSums()).with_output_types(tuple[int, bytes])
             | "Update" >> beam.ParDo(UpdateBlock(self.before)).with_output_types(tuple[int, Any])
             | "GatherBlocks" >> beam.GroupByKey()
-            | "Save" >> beam.ParDo(SaveRefined(self.before, self.after))
+            | "Save" >> beam.ParDo(SaveRefined(self.before, self.target))
         )
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
-        return both | Commit(artifacts=(self.after,), expected=self.units, config=self.config)
+        return (parts, totals) | "PartsAndTotals" >> beam.Flatten()

@@ -26,6 +26,11 @@ def record_dtype(dimension: int) -> np.dtype:
     return np.dtype([("vector", "<i2", (dimension,)), ("row", "<u4"), ("priority", "<i8"), ("tie", "<u8")])
 
 
+def most_in_bin(bin_bytes: int, dimension: int) -> int:
+    """How many representatives a bin holds, at least 1."""
+    return max(bin_bytes // record_dtype(dimension).itemsize, 1)
+
+
 def offsets_dtype(runs: int) -> np.dtype:
     """A cluster: where it starts in each run, in records of the file; the crc32c of its records there; the row's."""
     return np.dtype([("start", "<i8", (runs,)), ("crc32c", "<u4", (runs,)), ("check", "<u4")])

@@ -6,7 +6,7 @@ across the parts of one cluster, as pairs across clusters always are; the report
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -20,7 +20,8 @@ from sluice.transforms.clusters.centroids import OF_PARTS, Members, load_array, 
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.stage import Learn, StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage import sealed
 
 SAMPLE_PER_PART = 256
@@ -120,26 +121,11 @@ class SplitClusters(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     members: Members
     clusters: Artifact
     before: Artifact
-    after: Artifact
     splits: Splits
-    units: int
-    config: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        write = WriteSplitSample(self.after, self.members, self.clusters, self.before, self.splits)
-        parts = pipeline | ReadUnits(self.inventory) | "Sample" >> beam.ParDo(write)
-        totals = (
-            parts
-            | "ToTrainer" >> beam.Map(lambda part: (0, part)).with_output_types(tuple[int, Part])
-            | "GatherSample" >> beam.GroupByKey()
-            | "Train" >> beam.ParDo(TrainSplits(self.after, self.before, self.splits))
-        )
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
-        return both | Commit(artifacts=(self.after,), expected=self.units, config=self.config)
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        write = WriteSplitSample(self.target, self.members, self.clusters, self.before, self.splits)
+        return units | "Sample" >> beam.ParDo(write) | Learn(TrainSplits(self.target, self.before, self.splits))

@@ -9,7 +9,7 @@ of models.clustering.two_level.train on the whole sample, whatever the workers, 
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -21,9 +21,10 @@ from sluice.models.clustering import kmeans
 from sluice.models.clustering.two_level import Levels, Share, apportion, join
 from sluice.transforms.clusters.blocks import BLOCK_BYTES, cut, gather, read_blocks, windows
 from sluice.transforms.clusters.centroids import Members, Training, WriteSample, load_array, save_array, save_clustering
+from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform
+from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.storage import sealed
 
 # How many standard deviations more than wanted are sent to the first level; only the first ones are taken.
@@ -171,17 +172,12 @@ class MakeTwoLevels(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     members: Members
-    centroids: Artifact
     training: Training
-    units: int
     dimension: int
     trainer_bytes: int
-    config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        super().__init__()
         if self.training.levels is None:
             raise ValueError(f"{self.training} has no levels; MakeCentroids trains in one")
 
@@ -192,12 +188,14 @@ class MakeTwoLevels(StageTransform):
             trainer_bytes=self.trainer_bytes, dimension=self.dimension, k=self.training.k
         )
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        target, training, levels = self.centroids, self.training, self.training.levels
+    @property
+    def config(self) -> dict[str, Any]:
+        return json.loads(json.dumps(asdict(self.training)))
+
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        target, training, levels = self.target, self.training, self.training.levels
         assert levels is not None
-        parts = (
-            pipeline | ReadUnits(self.inventory) | "Sample" >> beam.ParDo(WriteSample(target, self.members, training))
-        )
+        parts = units | "Sample" >> beam.ParDo(WriteSample(target, self.members, training))
         first = (
             parts
             | "SendToFirst" >> beam.ParDo(SendToFirst(target, training, levels)).with_output_types(tuple[int, bytes])
@@ -218,6 +216,4 @@ class MakeTwoLevels(StageTransform):
             | "GatherTrained" >> beam.GroupByKey()
             | "Join" >> beam.ParDo(JoinShares(target, self.members, training, levels, self.dimension))
         )
-        config = json.loads(json.dumps({**asdict(training), **self.config}))
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
-        return both | Commit(artifacts=(target,), expected=self.units, config=config)
+        return (parts, totals) | "PartsAndTotals" >> beam.Flatten()

@@ -17,7 +17,9 @@ from sluice.transforms.records.records import Fields, Reject, Unit, Window
 from sluice.transforms.records.validation import is_fault
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.commit import DEFAULT_REJECT_SHARE, Commit
+from sluice.transforms.stages.stage import StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 
 HASH = pa.binary(16)
 REJECTED = pa.schema([(name, pa.string()) for name in Reject._fields]).set(0, pa.field("row", pa.uint32()))
@@ -191,25 +193,17 @@ class ReadDocuments(StageTransform):
 
     version = 3
 
-    inventory: Artifact
-    documents: Artifact
     rejected: Artifact
     how: Reading
-    units: int
-    max_reject_share: float = 0.01
+    max_reject_share: float = DEFAULT_REJECT_SHARE
 
-    def __post_init__(self) -> None:
-        super().__init__()
+    @property
+    def config(self) -> dict[str, Any]:
+        return asdict(self.how)
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = (
-            pipeline
-            | ReadUnits(self.inventory)
-            | "Read" >> beam.ParDo(WriteDocuments(self.documents, self.rejected, self.how))
-        )
-        return parts | Commit(
-            artifacts=(self.rejected, self.documents),
-            expected=self.units,
-            config=asdict(self.how),
-            max_reject_share=self.max_reject_share,
-        )
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        return units | "Read" >> beam.ParDo(WriteDocuments(self.target, self.rejected, self.how))
+
+    def finished(self, parts: beam.PCollection) -> beam.PCollection:
+        artifacts = (self.rejected, self.target)
+        return parts | Commit(artifacts, self.inventory, self.config, self.max_reject_share)

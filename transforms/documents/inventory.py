@@ -1,16 +1,13 @@
 """The first stage: inputs -> inventory/, the units of a run, fixed once."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-
-import apache_beam as beam
 
 from sluice.transforms.corpus.inventory import SCHEMA, Planned, plan_inputs, units_to_table
 from sluice.transforms.records.records import Unit
-from sluice.transforms.stages.artifacts import Artifact, Part, digest_of
-from sluice.transforms.stages.stage import Commit, StageTransform, Start, report
+from sluice.transforms.stages.artifacts import digest_of
+from sluice.transforms.stages.stage import OnePart
 
 
 @dataclass(frozen=True)
@@ -34,37 +31,27 @@ def units_digest(units: Sequence[Unit]) -> str:
 
 
 @dataclass
-class TakeInventory(StageTransform):
-    """pipeline -> inventory/: lists the inputs on a worker. Fails when they changed since `digest` was taken."""
+class TakeInventory(OnePart):
+    """pipeline -> inventory/: lists the inputs on a worker. Fails when they changed since `digest` was taken.
+
+    settings: what the manifest says of the inputs.
+    """
 
     version = 3
 
     inputs: Inputs
     digest: str
-    inventory: Artifact
-    config: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.settings
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = pipeline | "Inputs" >> Start(self.inputs) | "Plan" >> beam.Map(self._write)
-        return parts | Commit(artifacts=(self.inventory,), expected=1, config=self.config)
-
-    def _write(self, inputs: Inputs) -> Part:
-        started = time.monotonic()
-        units, unread = inputs.planned()
+    def write(self) -> dict[str, Any]:
+        units, unread = self.inputs.planned()
         if units_digest(units) != self.digest:
             raise ValueError("the input files changed while they were listed; try again")
-        size = sum({span.path: span.size for unit in units for span in unit.spans}.values())
-        stats = {
-            "units": len(units),
-            "bytes": size,
-            "files": len({s.path for unit in units for s in unit.spans}),
-            "unread": unread,
-        }
-        self.inventory.discard_damaged(0)
-        self.inventory.write(0, [units_to_table(units)], SCHEMA, stats)
-        part = self.inventory.describe(0)
-        report(part, part.rows, found=False, seconds=time.monotonic() - started)
-        return part
+        sizes = {span.path: span.size for unit in units for span in unit.spans}
+        stats = {"units": len(units), "bytes": sum(sizes.values()), "files": len(sizes), "unread": unread}
+        self.target.write(0, [units_to_table(units)], SCHEMA, stats)
+        return {}

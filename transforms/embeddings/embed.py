@@ -22,8 +22,10 @@ from sluice.transforms.scores.base import token_weights
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors, to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.commit import Commit
+from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.stages.stats import merge_stats
+from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage.damage import ArtifactError
 
 # A window is as many documents as the embedder wants, or GIVEN with their vectors, or so many characters.
@@ -222,13 +224,10 @@ class Embed(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     documents: Artifact
-    embeddings: Artifact
     keep: Artifact | None
     fields: Fields
     embedder: EmbedderConfig | None
-    units: int
     recipe: dict[str, Any] = field(default_factory=dict)
     rows: str = ""
     on_unreadable: str = "fail"
@@ -236,9 +235,6 @@ class Embed(StageTransform):
     tokens_known: bool = False
     max_reject_share: float | None = None
     accelerator: bool = False
-
-    def __post_init__(self) -> None:
-        super().__init__()
 
     @property
     def worker_memory(self) -> int:
@@ -255,9 +251,9 @@ class Embed(StageTransform):
         version = {} if self.version == 3 else {"version": self.version}
         return {"embedder": self.recipe, "documents": self.rows, **version}
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         write = WriteEmbeddings(
-            self.embeddings,
+            self.target,
             self.documents,
             keep=self.keep,
             fields=self.fields,
@@ -267,10 +263,7 @@ class Embed(StageTransform):
             tokens_known=self.tokens_known,
             accelerator=self.accelerator,
         )
-        parts = pipeline | ReadUnits(self.inventory) | "Embed" >> beam.ParDo(write)
-        return parts | Commit(
-            artifacts=(self.embeddings,),
-            expected=self.units,
-            config=self.config,
-            max_reject_share=self.max_reject_share,
-        )
+        return units | "Embed" >> beam.ParDo(write)
+
+    def finished(self, parts: beam.PCollection) -> beam.PCollection:
+        return parts | Commit((self.target,), self.inventory, self.config, self.max_reject_share)

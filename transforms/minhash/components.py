@@ -19,7 +19,8 @@ from sluice.transforms.minhash.edges import ROW, by_unit, read_edges, unique_edg
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import to_fixed
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
+from sluice.transforms.stages.stage import GatherByUnit, StageTransform
+from sluice.transforms.stages.writing import WriteGathered
 
 LABEL = np.dtype([("row", "<u8"), ("component", "<u8")])
 EDGE = np.dtype(("<u8", 2))
@@ -120,18 +121,11 @@ class ShortenLinks(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     links: Artifact
-    shorter: Artifact
-    units: int
     edges: int
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         keys = self.edges // EDGES_PER_KEY + 1
-        units = pipeline | ReadUnits(self.inventory)
         edges = (
             units
             | "FromBothEnds" >> beam.ParDo(SendBothEnds(self.links, keys)).with_output_types(tuple[int, bytes])
@@ -140,8 +134,7 @@ class ShortenLinks(StageTransform):
             | "GroupSmaller" >> beam.GroupByKey()
             | "SmallStar" >> beam.ParDo(Star(small_star, send_to_units)).with_output_types(tuple[int, bytes])
         )
-        parts = (units, edges) | GatherByUnit() | "WriteEdges" >> beam.ParDo(WriteEdges(self.shorter))
-        return parts | Commit(artifacts=(self.shorter,), expected=self.units, config={})
+        return (units, edges) | GatherByUnit() | "WriteEdges" >> beam.ParDo(WriteEdges(self.target))
 
 
 class SendBothEnds(beam.DoFn):
@@ -235,24 +228,16 @@ class NameComponents(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     documents: Artifact
     links: Artifact
-    components: Artifact
-    units: int
     join: bool
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        units = pipeline | ReadUnits(self.inventory)
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         links: Any = units | "ReadLinks" >> beam.ParDo(ReadLinks(self.links)).with_output_types(tuple[int, bytes])
         if self.join:
             links = links | "GatherLinks" >> beam.GroupByKey()
         else:
             links = links | "EachByItself" >> beam.MapTuple(lambda key, block: (key, [block]))
         labels = links | "SendLabels" >> beam.ParDo(SendLabels(join=self.join)).with_output_types(tuple[int, bytes])
-        write = WriteComponents(self.components, self.documents)
-        parts = (units, labels) | GatherByUnit() | "WriteComponents" >> beam.ParDo(write)
-        return parts | Commit(artifacts=(self.components,), expected=self.units, config={})
+        write = WriteComponents(self.target, self.documents)
+        return (units, labels) | GatherByUnit() | "WriteComponents" >> beam.ParDo(write)

@@ -11,7 +11,8 @@ from sluice.transforms.minhash.edges import write_edges
 from sluice.transforms.minhash.verify import KeepSimilar, SendSets, Verification
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
+from sluice.transforms.stages.stage import GatherByUnit, StageTransform
+from sluice.transforms.stages.writing import WriteGathered
 
 # Rows of 24 bytes that one key gathers, about.
 ROWS_PER_KEY = 4_000_000
@@ -39,19 +40,16 @@ class LinkBands(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     bands: Bands
-    links: Artifact
-    units: int
     documents: int
     verification: Verification | None = None
 
-    def __post_init__(self) -> None:
-        super().__init__()
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"bands": self.bands.count}
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         keys = self.documents * self.bands.count // ROWS_PER_KEY + 1
-        units = pipeline | ReadUnits(self.inventory)
         firsts = (
             units
             | "SendBands" >> beam.ParDo(SendBands(self.bands, keys)).with_output_types(tuple[int, bytes])
@@ -60,14 +58,11 @@ class LinkBands(StageTransform):
         )
         gathered = (units, firsts) | GatherByUnit()
         if self.verification is None:
-            parts = gathered | "WriteLinks" >> beam.ParDo(WriteLinks(self.links, self.bands))
-        else:
-            sets = gathered | "SendSets" >> beam.ParDo(SendSets(self.bands, self.verification)).with_output_types(
-                tuple[int, Any]
-            )
-            parts = (
-                (units, sets)
-                | "GatherSets" >> GatherByUnit()
-                | "KeepSimilar" >> beam.ParDo(KeepSimilar(self.links, self.verification))
-            )
-        return parts | Commit(artifacts=(self.links,), expected=self.units, config={"bands": self.bands.count})
+            return gathered | "WriteLinks" >> beam.ParDo(WriteLinks(self.target, self.bands))
+        send = SendSets(self.bands, self.verification)
+        sets = gathered | "SendSets" >> beam.ParDo(send).with_output_types(tuple[int, Any])
+        return (
+            (units, sets)
+            | "GatherSets" >> GatherByUnit()
+            | "KeepSimilar" >> beam.ParDo(KeepSimilar(self.target, self.verification))
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -14,7 +15,8 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import to_fixed
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.stage import StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 
 
 class WriteSignatures(WriteUnit):
@@ -57,25 +59,21 @@ class Sign(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     texts: Texts
-    signatures: Artifact
     scheme: Scheme
     seed: int
-    units: int
     sets: bool = False
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        write = WriteSignatures(self.signatures, self.texts, self.scheme, seed=self.seed, sets=self.sets)
-        parts = pipeline | ReadUnits(self.inventory) | "Sign" >> beam.ParDo(write)
+    @property
+    def config(self) -> dict[str, Any]:
         how = self.scheme.shingling
-        config = {
+        return {
             "shingles": {"of": how.of, "width": how.width, "text": how.text, "shortest": how.shortest},
             "bands": self.scheme.bands,
             "rows": self.scheme.rows,
             "threshold": self.scheme.threshold,
         }
-        return parts | Commit(artifacts=(self.signatures,), expected=self.units, config=config)
+
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        write = WriteSignatures(self.target, self.texts, self.scheme, seed=self.seed, sets=self.sets)
+        return units | "Sign" >> beam.ParDo(write)

@@ -18,7 +18,7 @@ from sluice.transforms.minhash.edges import ROW, UNIT, unique_edges, write_edges
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import counters
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.stage import WriteUnit
+from sluice.transforms.stages.writing import WriteUnit
 
 # What a worker holds before it sends: one block for each unit that it has anything for.
 BLOCK_BYTES = 16 << 20

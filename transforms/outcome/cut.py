@@ -21,7 +21,8 @@ from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import KEEP, fixed_bytes
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.stage import StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 
 
 @dataclass(frozen=True)
@@ -151,34 +152,37 @@ def _highest(score: np.ndarray) -> Any:
 
 @dataclass
 class Cut(StageTransform):
-    """pipeline -> keep/ of all units: by `target` (documents or tokens, as ranked.by) or by `threshold`.
+    """pipeline -> keep/ of all units: with at most `most` documents (or tokens, as ranked.by), or by `threshold`.
 
-    documents: how many are still in; what it decides is how the boundary is looked for, never which it is.
+    documents: how many are still in; what it decides is how the boundary is looked for, never which it is. shown_scale:
+    people see scores divided by it, which the manifest says.
     """
 
     version = 3
 
-    inventory: Artifact
     ranked: Ranked
-    keep: Artifact
-    units: int
-    target: int | None = None
+    most: int | None = None
     threshold: float | None = None
     documents: int = select.FEW + 1
-    config: dict[str, Any] = field(default_factory=dict)
+    shown_scale: int = 1
 
     def __post_init__(self) -> None:
-        super().__init__()
-        if (self.target is None) == (self.threshold is None):
-            raise ValueError(f"a cut needs a target or a threshold, not {self.target} and {self.threshold}")
+        if (self.most is None) == (self.threshold is None):
+            raise ValueError(f"a cut needs a target or a threshold, not {self.most} and {self.threshold}")
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        units = pipeline | ReadUnits(self.inventory)
-        write = WriteKeep(self.keep, self.ranked, threshold=self.threshold)
-        if self.target is None:
-            parts = units | "Keep" >> beam.ParDo(write)
-        else:
-            passes = select.passes(self.ranked.scale, self.documents)
-            boundary = units | FindBoundary(self.ranked, self.target, passes)
-            parts = units | "Keep" >> beam.ParDo(write, beam.pvalue.AsSingleton(boundary))
-        return parts | Commit(artifacts=(self.keep,), expected=self.units, config=self.config)
+    @property
+    def config(self) -> dict[str, Any]:
+        return {
+            "by": self.ranked.by,
+            "target": self.most,
+            "threshold": self.threshold,
+            "scale": self.shown_scale,
+        }
+
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        write = WriteKeep(self.target, self.ranked, threshold=self.threshold)
+        if self.most is None:
+            return units | "Keep" >> beam.ParDo(write)
+        passes = select.passes(self.ranked.scale, self.documents)
+        boundary = units | FindBoundary(self.ranked, self.most, passes)
+        return units | "Keep" >> beam.ParDo(write, beam.pvalue.AsSingleton(boundary))

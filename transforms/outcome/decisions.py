@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
@@ -17,7 +16,8 @@ from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.stages import artifacts, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.stage import StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage.sealed import checksum_of
 
 log = logging.getLogger("sluice")
@@ -123,26 +123,15 @@ class Decide(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     documents: Artifact
-    decisions: Artifact
     steps: tuple[Step, ...]
-    units: int
     lost_share: float = 0.01
-    config: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        write = WriteDecisions(self.decisions, self.documents, self.steps)
-        parts = pipeline | ReadUnits(self.inventory) | "Decide" >> beam.ParDo(write)
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        parts = units | "Decide" >> beam.ParDo(WriteDecisions(self.target, self.documents, self.steps))
         clustered = tuple(ClusteredStep(s.name, s.clusters, s.before, s.keep) for s in self.steps if s.clusters)
-        losses = parts | FindLosses(
-            self.decisions.url, self.documents, self.steps[-1].keep, clustered, share=self.lost_share
-        )
-        both = (parts, losses) | "PartsAndLosses" >> beam.Flatten()
-        return both | Commit(artifacts=(self.decisions,), expected=self.units, config=self.config)
+        find = FindLosses(self.target.url, self.documents, self.steps[-1].keep, clustered, share=self.lost_share)
+        return (parts, parts | find) | "PartsAndLosses" >> beam.Flatten()
 
 
 def corpus_folder(corpus: Artifact) -> str:
@@ -228,28 +217,22 @@ class WriteCorpus(WriteUnit):
 
 @dataclass
 class ExportCorpus(StageTransform):
-    """pipeline -> corpus/: the kept documents in the input's own format; `corpus` is at corpus/_parts."""
+    """pipeline -> corpus/: the kept documents in the input's own format; the target is at corpus/_parts."""
 
     version = 3
 
-    inventory: Artifact
     documents: Artifact
-    corpus: Artifact
     keep: Artifact | None
     fields: Fields
-    units: int
     on_unreadable: str = "fail"
-    config: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         write = WriteCorpus(
-            self.corpus, self.documents, keep=self.keep, fields=self.fields, on_unreadable=self.on_unreadable
+            self.target, self.documents, keep=self.keep, fields=self.fields, on_unreadable=self.on_unreadable
         )
-        parts = pipeline | ReadUnits(self.inventory) | "Copy" >> beam.ParDo(write)
-        committed = parts | Commit(artifacts=(self.corpus,), expected=self.units, config=self.config)
-        return committed | "DropStale" >> beam.Map(
-            lambda _, corpus: artifacts.drop_other_keys(corpus_folder(corpus), corpus.key), self.corpus
+        return units | "Copy" >> beam.ParDo(write)
+
+    def finished(self, parts: beam.PCollection) -> beam.PCollection:
+        return super().finished(parts) | "DropStale" >> beam.Map(
+            lambda _, corpus: artifacts.drop_other_keys(corpus_folder(corpus), corpus.key), self.target
         )

@@ -104,9 +104,6 @@ class FindLosses(beam.PTransform):
     steps: tuple[ClusteredStep, ...]
     share: float
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
     def expand(self, parts: beam.PCollection) -> beam.PCollection:
         sources = (
             parts

@@ -1,6 +1,6 @@
 """Documents that hold benchmark items, word for word or in other words; what is found is counted for every item."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -19,7 +19,9 @@ from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, Start, WriteUnit
+from sluice.transforms.stages.commit import Commit
+from sluice.transforms.stages.stage import ReadUnits, StageTransform, Start
+from sluice.transforms.stages.writing import WriteUnit
 
 LIST = pa.list_(pa.uint32())
 # nearest: the item with the largest dot product; overlaps and similar: all items that a document shares an n-gram with,
@@ -119,33 +121,24 @@ class FindItems(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     write: WriteMatches
     found: Artifact
-    units: int
     seed: int
-    config: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        matches, items = self.write.target, self.write.items
-        parts = pipeline | ReadUnits(self.inventory) | "Match" >> beam.ParDo(self.write)
+    def expand(self, before: Any) -> beam.PCollection:
+        matches, items = self.target, self.write.items
+        parts = before | ReadUnits(self.inventory) | "Match" >> beam.ParDo(self.write)
+        send = SendFindings(matches, self.write.documents, self.seed)
         findings = (
             parts
-            | "SendFindings"
-            >> beam.ParDo(SendFindings(matches, self.write.documents, self.seed)).with_output_types(Finding)
+            | "SendFindings" >> beam.ParDo(send).with_output_types(Finding)
             | "AddFindings" >> beam.CombinePerKey(add_findings)
         )
-        found = (
-            pipeline
-            | "ItemsOnce" >> Start(items)
-            | "WriteFound" >> beam.ParDo(WriteFound(self.found, items, self.write.search), beam.pvalue.AsDict(findings))
-        )
+        write = WriteFound(self.found, items, self.write.search)
+        found = before | "ItemsOnce" >> Start(items) | "WriteFound" >> beam.ParDo(write, beam.pvalue.AsDict(findings))
         both = (
-            parts | "CommitMatches" >> Commit(artifacts=(matches,), expected=self.units, config=self.config),
-            found | "CommitFound" >> Commit(artifacts=(self.found,), expected=1, config=self.config),
+            parts | "CommitMatches" >> Commit((matches,), self.inventory),
+            found | "CommitFound" >> Commit((self.found,)),
         )
         return both | "Both" >> beam.Flatten()
 

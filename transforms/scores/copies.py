@@ -6,6 +6,7 @@ digest's prefix; what comes back says for each unit which digests are first else
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -15,7 +16,8 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors
 from sluice.transforms.stages.order import Order, order_keys
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
+from sluice.transforms.stages.stage import GatherByUnit, StageTransform
+from sluice.transforms.stages.writing import WriteGathered
 
 NONE = np.uint32(2**32 - 1)
 CANDIDATE = np.dtype([("digest", "V16"), ("priority", "<i8"), ("tie", "<u8"), ("unit", "<u4"), ("row", "<u4")])
@@ -146,29 +148,21 @@ class FindCopies(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     digests: Digests
-    copies: Artifact
-    units: int
     documents: int
 
-    def __post_init__(self) -> None:
-        super().__init__()
+    @property
+    def config(self) -> dict[str, Any]:
+        digests = self.digests
+        return {"column": digests.column, "order": digests.order.describe(), "seed": digests.seed}
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         keys = self.documents // DOCUMENTS_PER_KEY + 1
-        units = pipeline | ReadUnits(self.inventory)
+        send = SendCandidates(self.digests, self.target, keys)
         links = (
             units
-            | "SendCandidates"
-            >> beam.ParDo(SendCandidates(self.digests, self.copies, keys)).with_output_types(tuple[int, bytes])
+            | "SendCandidates" >> beam.ParDo(send).with_output_types(tuple[int, bytes])
             | "GroupByDigest" >> beam.GroupByKey()
             | "LinkFirsts" >> beam.FlatMap(link_firsts).with_output_types(tuple[int, bytes])
         )
-        parts = (units, links) | GatherByUnit() | "WriteCopies" >> beam.ParDo(WriteCopies(self.copies, self.digests))
-        config = {
-            "column": self.digests.column,
-            "order": self.digests.order.describe(),
-            "seed": self.digests.seed,
-        }
-        return parts | Commit(artifacts=(self.copies,), expected=self.units, config=config)
+        return (units, links) | GatherByUnit() | "WriteCopies" >> beam.ParDo(WriteCopies(self.target, self.digests))

@@ -13,8 +13,8 @@ from sluice.models.arrays.vectors import COARSE, coarse
 from sluice.models.methods.shared_words import Index
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes
-from sluice.transforms.stages.stage import report
 from sluice.transforms.stages.stats import merge_stats
+from sluice.transforms.stages.writing import report
 
 FOUND = pa.schema(
     [

@@ -5,8 +5,8 @@ handful of documents that the counts do not tell apart.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import apache_beam as beam
 import numpy as np
@@ -20,7 +20,8 @@ from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import survivors
 from sluice.transforms.stages.order import Order, order_keys
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.stage import StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 
 
 class Plan(Protocol):
@@ -121,8 +122,6 @@ def settle(sent: tuple[int, Iterable[bytes]], found: Narrowing) -> Settled:
 class WriteCutScores(WriteUnit):
     """Unit, Settled -> its part of scores/; a subclass says what the score is."""
 
-    version: ClassVar[int]
-
     def __init__(self, target: Artifact, members: ClusterMembers):
         super().__init__(target)
         self.members = members
@@ -170,28 +169,21 @@ class WriteScipScores(WriteCutScores):
 
 
 @dataclass
-class ScoreByGroups(beam.PTransform):
+class ScoreByGroups(StageTransform):
     """pipeline -> scores/ of all units: `plan` makes the groups and their quotas of the removable documents by cluster.
 
     clusters: how many there are, and the most groups that the plan makes; population: documents still in, which decides
     how the cuts are looked for and never where they are.
     """
 
-    inventory: Artifact
     members: ClusterMembers
     plan: Plan
     groups: int
     write: WriteCutScores
-    units: int
     clusters: int
     population: int
-    config: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        units = pipeline | ReadUnits(self.inventory)
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         found: Any = (
             units
             | "CountRemovable"
@@ -218,8 +210,7 @@ class ScoreByGroups(beam.PTransform):
             | "Settle" >> beam.Map(settle, side).with_output_types(Settled)
         )
         parts = units | "Score" >> beam.ParDo(self.write, beam.pvalue.AsSingleton(settled))
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
-        return both | Commit(artifacts=(self.write.target,), expected=self.units, config=self.config)
+        return (parts, totals) | "PartsAndTotals" >> beam.Flatten()
 
     def _totals(self, planned: Narrowing) -> dict[str, Any]:
-        return {"folder": self.write.target.url, "totals": self.plan.totals(planned)}
+        return {"folder": self.target.url, "totals": self.plan.totals(planned)}

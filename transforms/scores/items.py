@@ -3,12 +3,10 @@
 Benchmarks are small and chosen by whoever runs this, so a bad line is an error, not a reject.
 """
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
@@ -19,9 +17,9 @@ from sluice.transforms.corpus.inventory import plan_units
 from sluice.transforms.documents.inventory import units_digest
 from sluice.transforms.records.records import Fields, Unit, Window
 from sluice.transforms.stages import memory
-from sluice.transforms.stages.artifacts import Artifact, Part, digest_of
+from sluice.transforms.stages.artifacts import Artifact, digest_of
 from sluice.transforms.stages.columns import fixed_bytes, to_fixed
-from sluice.transforms.stages.stage import Commit, StageTransform, Start, report
+from sluice.transforms.stages.stage import OnePart
 
 MOST_ITEMS = 1_000_000
 UNIT_BYTES = 128 << 20
@@ -66,32 +64,37 @@ class Items:
             raise BadItems(f"there are no benchmark items in {', '.join(self.paths)}")
 
 
-class WriteItems(beam.DoFn):
-    """Items -> the one part of the items' artifact: benchmark, id, text, and vector where they are embedded."""
+@dataclass
+class ReadItems(OnePart):
+    """pipeline -> items in the order of files and records: benchmark, id, text, and with `embed` the vector."""
 
-    def __init__(self, target: Artifact, embedder: EmbedderConfig | None, *, embed: bool):
-        self.target, self.config, self.embed = target, embedder, embed
+    version = 3
 
-    def process(self, items: Items) -> Iterator[Part]:
-        started = time.monotonic()
-        found = self.target.existing(0) is not None
-        if not found:
-            tables = list(self._tables(items))
-            schema = tables[0].schema
-            stats: dict[str, Any] = {"items": sum(map(len, tables))}
-            if self.embed:
-                widths = {table.schema.field("vector").type.byte_width // 2 for table in tables}
-                if len(widths) > 1:
-                    raise BadItems(f"benchmark items have vectors of {sorted(widths)} numbers")
-                stats["max_dimension"] = stats["min_dimension"] = widths.pop()
-            self.target.write(0, tables, schema, stats)
-        part = self.target.describe(0)
-        report(part, part.rows, found=found, seconds=time.monotonic() - started)
-        yield part
+    items: Items
+    embedder: EmbedderConfig | None
+    embed: bool
 
-    def _tables(self, items: Items) -> Iterator[pa.Table]:
-        embedder = load(self.config) if self.config is not None and self.embed else None
-        for benchmark, window in items.windows():
+    @property
+    def worker_memory(self) -> int:
+        """Bytes that the one worker needs, as transforms.stages.memory counts them."""
+        return memory.PROCESS + (memory.MODEL_RUNTIME if self.embed and self.embedder else 0)
+
+    def write(self) -> dict[str, Any]:
+        if self.target.existing(0) is not None:
+            return {}
+        tables = list(self._tables())
+        stats: dict[str, Any] = {"items": sum(map(len, tables))}
+        if self.embed:
+            widths = {table.schema.field("vector").type.byte_width // 2 for table in tables}
+            if len(widths) > 1:
+                raise BadItems(f"benchmark items have vectors of {sorted(widths)} numbers")
+            stats["max_dimension"] = stats["min_dimension"] = widths.pop()
+        self.target.write(0, tables, tables[0].schema, stats)
+        return {}
+
+    def _tables(self) -> Iterator[pa.Table]:
+        embedder = load(self.embedder) if self.embedder is not None and self.embed else None
+        for benchmark, window in self.items.windows():
             texts: list[Any] = [None] * len(window.rows) if window.texts is None else list(window.texts)
             columns: dict[str, Any] = {
                 "benchmark": pa.array([benchmark] * len(window.rows), pa.string()),
@@ -99,37 +102,11 @@ class WriteItems(beam.DoFn):
                 "text": pa.array(texts, pa.string()),
             }
             if self.embed:
-                found = window.vectors if embedder is None else embedder.embed(window.texts or [])
-                if found is None:
-                    raise BadItems(f"benchmark {benchmark} has no vectors in field {items.vector!r}")
-                columns["vector"] = to_fixed(vectors.quantise(np.asarray(found)))
+                given = window.vectors if embedder is None else embedder.embed(window.texts or [])
+                if given is None:
+                    raise BadItems(f"benchmark {benchmark} has no vectors in field {self.items.vector!r}")
+                columns["vector"] = to_fixed(vectors.quantise(np.asarray(given)))
             yield pa.table(columns)
-
-
-@dataclass
-class ReadItems(StageTransform):
-    """pipeline -> the artifact of all benchmark items, one part, in the order of files and records."""
-
-    version = 3
-
-    items: Items
-    target: Artifact
-    embedder: EmbedderConfig | None
-    embed: bool
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    @property
-    def worker_memory(self) -> int:
-        """Bytes that the one worker needs, as transforms.stages.memory counts them."""
-        return memory.PROCESS + (memory.MODEL_RUNTIME if self.embed and self.embedder else 0)
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        write = WriteItems(self.target, self.embedder, embed=self.embed)
-        parts = pipeline | "Items" >> Start(self.items) | "Read" >> beam.ParDo(write)
-        return parts | Commit(artifacts=(self.target,), expected=1, config=self.config)
 
 
 def item_vectors(items: Artifact) -> np.ndarray:

@@ -16,7 +16,8 @@ from sluice.transforms.scores.base import Guard, write_scores
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.stage import Learn, StageTransform
+from sluice.transforms.stages.writing import WriteUnit
 
 # Bytes that learning allocates for each byte of the sample.
 LEARNING = 60
@@ -92,36 +93,22 @@ class FindWeights(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     texts: Texts
-    weights: Artifact
     validation: Validation
-    units: int
     parse: quality.Parse | None = None
-
-    def __post_init__(self) -> None:
-        super().__init__()
 
     @property
     def worker_memory(self) -> int:
         """Bytes that the worker that learns needs, as transforms.stages.memory counts them."""
         return memory.PROCESS + memory.MODEL_RUNTIME + LEARNING * self.validation.documents * self.validation.bytes
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = (
-            pipeline
-            | ReadUnits(self.inventory)
-            | "Sample" >> beam.ParDo(WriteSample(self.weights, self.texts, self.validation))
-        )
-        totals = (
-            parts
-            | "ToLearner" >> beam.Map(lambda part: (0, part)).with_output_types(tuple[int, Part])
-            | "GatherSample" >> beam.GroupByKey()
-            | "Learn" >> beam.ParDo(LearnWeights(self.weights, self.parse))
-        )
-        config = {"documents": self.validation.documents, "bytes": self.validation.bytes}
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
-        return both | Commit(artifacts=(self.weights,), expected=self.units, config=config)
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"documents": self.validation.documents, "bytes": self.validation.bytes}
+
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        sample = units | "Sample" >> beam.ParDo(WriteSample(self.target, self.texts, self.validation))
+        return sample | Learn(LearnWeights(self.target, self.parse))
 
 
 # The rules that cost a document most, the costliest first, and what they did (parts of models.methods.quality.SCALE).
@@ -130,6 +117,8 @@ COSTS = pa.list_(pa.struct([("rule", pa.string()), ("cost", pa.int64())]))
 
 class WriteTextScores(WriteUnit):
     """Unit -> its part of scores/, by a judgement of a document's text; its rules are the column `rules`."""
+
+    version = 3
 
     def __init__(self, target: Artifact, texts: Texts, guard: Guard, judge: Callable[[str], quality.Judgement]):
         super().__init__(target)
@@ -172,22 +161,3 @@ class LowQualityFirst:
     def __call__(self, text: str) -> quality.Judgement:
         judged = quality.judge(text, self.weights, self.parse)
         return judged._replace(score=-judged.score)
-
-
-@dataclass
-class ScoreTexts(StageTransform):
-    """pipeline -> scores/ of all units by a function of the text, and the manifest."""
-
-    version = 3
-
-    inventory: Artifact
-    write: WriteTextScores
-    units: int
-    config: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = pipeline | ReadUnits(self.inventory) | "Score" >> beam.ParDo(self.write)
-        return parts | Commit(artifacts=(self.write.target,), expected=self.units, config=self.config)

@@ -1,11 +1,9 @@
 """Random controls with a plan: how long another selection's documents are, and which epochs a document is read in."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
@@ -17,7 +15,7 @@ from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform, WriteUnit
+from sluice.transforms.stages.writing import WriteUnit
 
 NOTHING = pa.schema([("bin", pa.int64()), ("documents", pa.int64())])
 EPOCHS = pa.schema([("row", pa.uint32()), ("id", pa.string()), ("epochs", pa.list_(pa.uint16()))])
@@ -25,6 +23,8 @@ EPOCHS = pa.schema([("row", pa.uint32()), ("id", pa.string()), ("epochs", pa.lis
 
 class CountLengths(WriteUnit):
     """Unit of another run -> how many of its kept documents are in each bin of length; totals are in the manifest."""
+
+    version = 3
 
     def __init__(self, target: Artifact, documents: Artifact, keep: Artifact, length: str):
         super().__init__(target)
@@ -37,25 +37,6 @@ class CountLengths(WriteUnit):
         table = pa.table([list(counts), list(counts.values())], schema=NOTHING)
         self.target.write(unit.id, [table], NOTHING, {"bins": {str(one): count for one, count in counts.items()}})
         progress.add(self.stage, len(documents))
-
-
-@dataclass
-class TakeLengths(StageTransform):
-    """pipeline -> quotas/: the lengths of what another run kept, over the units of that run."""
-
-    version = 3
-
-    inventory: Artifact
-    write: CountLengths
-    units: int
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = pipeline | ReadUnits(self.inventory) | "Count" >> beam.ParDo(self.write)
-        return parts | Commit(artifacts=(self.write.target,), expected=self.units, config=self.config)
 
 
 def quotas_of(quotas: Artifact) -> dict[int, int]:
@@ -118,6 +99,8 @@ class EpochScores(WriteScores):
 class WriteEpochs(WriteUnit):
     """Unit -> the documents that any epoch reads, with their epochs from 1."""
 
+    version = 3
+
     def __init__(self, target: Artifact, documents: Artifact, keep: Artifact | None, epochs: Epochs):
         super().__init__(target)
         self.documents, self.keep, self.epochs = documents, keep, epochs
@@ -133,22 +116,3 @@ class WriteEpochs(WriteUnit):
         sizes = Counter(str(epoch) for epochs in numbers for epoch in epochs)
         self.target.write(unit.id, [table], EPOCHS, {"epochs": dict(sizes)})
         progress.add(self.stage, len(documents))
-
-
-@dataclass
-class PlanEpochs(StageTransform):
-    """pipeline -> epochs/ of all units."""
-
-    version = 3
-
-    inventory: Artifact
-    write: WriteEpochs
-    units: int
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = pipeline | ReadUnits(self.inventory) | "Plan" >> beam.ParDo(self.write)
-        return parts | Commit(artifacts=(self.write.target,), expected=self.units, config=self.config)

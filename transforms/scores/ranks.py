@@ -7,7 +7,7 @@ memory than the smallest, and neither units nor ranges change a place.
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -24,7 +24,8 @@ from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import survivors
 from sluice.transforms.stages.order import Order, order_keys
-from sluice.transforms.stages.stage import Commit, GatherByUnit, ReadUnits, StageTransform, WriteGathered
+from sluice.transforms.stages.stage import GatherByUnit, StageTransform
+from sluice.transforms.stages.writing import WriteGathered
 
 PLACE = np.dtype([("row", "<u4"), ("range", "<i4"), ("score", "<i8")])
 # Documents in a range (56 bytes each and as much again to sort), and those of a sample for each.
@@ -207,24 +208,16 @@ class RankWithinGroups(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     groups: Groups
-    scores: Artifact
     guard: Guard
-    units: int
     documents: int
     quotas: dict[int, int] | None = None
     relative: bool = False
     range_documents: int = RANGE_DOCUMENTS
-    config: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         ranges = -(-max(self.documents, 1) // self.range_documents)
         share = 0.0 if ranges == 1 else min(SAMPLED * ranges / self.documents, 1.0)
-        units = pipeline | ReadUnits(self.inventory)
         splits = (
             units
             | "Sample" >> beam.ParDo(SendSample(self.groups, share)).with_output_types(tuple[int, bytes])
@@ -247,10 +240,9 @@ class RankWithinGroups(StageTransform):
             | "GatherRanges" >> beam.GroupByKey()
             | "Carry" >> beam.Map(lambda group: ranks.carries(list(group[1])))
         )
-        write = WriteGroupRanks(self.scores, self.groups, self.guard, quotas=self.quotas, relative=self.relative)
+        write = WriteGroupRanks(self.target, self.groups, self.guard, quotas=self.quotas, relative=self.relative)
         carried = beam.pvalue.AsSingleton(carries, default_value={})
-        parts = (units, places) | GatherByUnit() | "WriteRanks" >> beam.ParDo(write, carried)
-        return parts | Commit(artifacts=(self.scores,), expected=self.units, config=self.config)
+        return (units, places) | GatherByUnit() | "WriteRanks" >> beam.ParDo(write, carried)
 
 
 def _split(sample: tuple[int, Iterable[bytes]], ranges: int) -> list[tuple[int, ...]]:

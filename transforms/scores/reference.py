@@ -1,43 +1,31 @@
 """Similarity of new documents to those that earlier runs hold, cluster by cluster.
 
 Both sides were assigned to the same centroids and lie sorted by cluster in files. A worker takes a bin of clusters and
-reads both sides in pieces of bounded size: of all products it keeps the largest, so pieces change nothing and no
+reads both sides in chunks of bounded size: of all products it keeps the largest, so chunks change nothing and no
 cluster is too large.
 """
 
 import functools
 import itertools
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
 from sluice.models.arrays.parallel import parallel
 from sluice.models.arrays.products import best_match
-from sluice.models.arrays.vectors import COARSE, coarse
+from sluice.models.arrays.vectors import COARSE
 from sluice.models.methods.semdedup import NO_NEIGHBOUR
 from sluice.transforms.clusters.centroids import Members, load_array
-from sluice.transforms.clusters.sorted_records import clusters_of, read_offsets, read_run, record_dtype
+from sluice.transforms.clusters.sorted_records import clusters_of, most_in_bin, read_offsets, read_run, record_dtype
 from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.base import NEVER, Guard, write_scores
+from sluice.transforms.scores.bins import Bin, ScoreBin, ScoreBins, at_scale, plan_bins
 from sluice.transforms.scores.copies import NONE
-from sluice.transforms.scores.semdedup import Bin, plan_bins
 from sluice.transforms.stages import counters, memory, progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.stage import (
-    Commit,
-    GatherByUnit,
-    ReadUnits,
-    StageTransform,
-    Start,
-    WriteGathered,
-    stage_of,
-)
-from sluice.transforms.storage import sealed
+from sluice.transforms.stages.writing import WriteGathered
 
 RESULT = np.dtype(
     [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("run", "<u4"), ("run_unit", "<u4"), ("run_row", "<u4")]
@@ -47,7 +35,7 @@ COLUMNS = {"reference_run": "run", "reference_unit": "run_unit", "reference_row"
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """Some records of a bin's clusters, by cluster: vectors int16 [n, d], and for each its cluster, unit and row."""
 
     vectors: np.ndarray
@@ -60,10 +48,10 @@ class Piece:
         return np.searchsorted(self.clusters, np.arange(bin.first, bin.last + 1))
 
 
-def read_pieces(
+def read_chunks(
     clusters: Artifact, bin: Bin, *, dimension: int, records: int, kept: Callable[[int], np.ndarray] | None = None
-) -> Iterator[Piece]:
-    """A bin's records in the order of units and rows, in pieces of about `records`, each sorted by cluster.
+) -> Iterator[Chunk]:
+    """A bin's records in the order of units and rows, in chunks of about `records`, each sorted by cluster.
 
     kept: a unit -> its rows that count, as `kept_rows` has them; None: all do.
     """
@@ -72,7 +60,7 @@ def read_pieces(
     size = 0
     for unit in [part["unit"] for part in clusters.manifest["parts"]]:
         for run in read_offsets(clusters, unit, bin.first, bin.last):
-            # A range that is longer than a piece is cut.
+            # A range that is longer than a chunk is cut.
             for start, found in read_run(clusters, unit, run, dtype, most=records):
                 counters.add("bytes_read", found.nbytes)
                 cluster = clusters_of(run, bin.first, start, len(found))
@@ -89,13 +77,13 @@ def read_pieces(
         yield _join(held)
 
 
-def _join(held: list[tuple[np.ndarray, np.ndarray, int]]) -> Piece:
+def _join(held: list[tuple[np.ndarray, np.ndarray, int]]) -> Chunk:
     clusters = np.concatenate([cluster for _, cluster, _ in held])
     order = np.argsort(clusters, kind="stable")
     vectors = np.concatenate([found["vector"] for found, _, _ in held])
     rows = np.concatenate([found["row"] for found, _, _ in held])
     units = np.concatenate([np.full(len(found), unit, np.uint32) for found, _, unit in held])
-    return Piece(vectors[order], clusters[order], units[order], rows[order])
+    return Chunk(vectors[order], clusters[order], units[order], rows[order])
 
 
 @dataclass(frozen=True)
@@ -129,15 +117,13 @@ class Sides:
     dimension: int
     scale: int = COARSE
 
-    def points(self, piece: Piece) -> np.ndarray:
-        return coarse(piece.vectors) if self.scale == COARSE else piece.vectors.astype(np.float64)
 
-
-class ScoreBin(beam.DoFn):
-    """Bin -> (unit, RESULT bytes) for every unit with documents in it; the bin's results are kept for a later try."""
+class CompareBin(ScoreBin):
+    """Bin -> RESULT rows: the nearest document of the earlier runs to each of this run's, inside their cluster."""
 
     def __init__(self, sides: Sides, scores: Artifact, records: int):
-        self.sides, self.scores, self.records = sides, scores, records
+        super().__init__(scores)
+        self.sides, self.records = sides, records
 
     def setup(self) -> None:
         # 12 kB for a unit of 100,000 documents: a worker reads each unit's once, not once for each bin.
@@ -148,36 +134,24 @@ class ScoreBin(beam.DoFn):
         assert members is not None, f"all documents of earlier run {number} count"
         return kept_rows(members, unit)
 
-    def process(self, bin: Bin) -> Iterator[tuple[int, bytes]]:
-        saved = self.scores.file(f"bins/bin-{bin.id:05d}", ".npy")
-        results = sealed.existing_array(saved)
-        if results is not None:
-            counters.add("bins_found")
-        else:
-            started = time.monotonic()
-            found = [self._score(bin, piece) for piece in self._pieces(self.sides.own, bin)]
-            results = np.concatenate([np.empty(0, RESULT), *found])
-            results = results[np.lexsort((results["row"], results["unit"]))]
-            sealed.save_array(saved, results)
-            counters.add("bins_scored")
-            counters.observe("bin_milliseconds", time.monotonic() - started)
-        progress.add(stage_of(self.scores.url), len(results))
-        units, starts = np.unique(results["unit"], return_index=True)
-        for unit, start, stop in zip(units, starts, [*starts[1:], len(results)]):
-            yield int(unit), results[start:stop].tobytes()
+    def score(self, bin: Bin) -> np.ndarray:
+        blocks = [self._score(bin, chunk) for chunk in self._chunks(self.sides.own, bin)]
+        results = np.concatenate([np.empty(0, RESULT), *blocks])
+        progress.add(self.stage, len(results))
+        return results[np.lexsort((results["row"], results["unit"]))]
 
-    def _pieces(self, clusters: Artifact, bin: Bin, kept: Callable[[int], np.ndarray] | None = None) -> Iterator[Piece]:
-        return read_pieces(clusters, bin, dimension=self.sides.dimension, records=self.records, kept=kept)
+    def _chunks(self, clusters: Artifact, bin: Bin, kept: Callable[[int], np.ndarray] | None = None) -> Iterator[Chunk]:
+        return read_chunks(clusters, bin, dimension=self.sides.dimension, records=self.records, kept=kept)
 
-    def _score(self, bin: Bin, own: Piece) -> np.ndarray:
+    def _score(self, bin: Bin, own: Chunk) -> np.ndarray:
         results = np.zeros(len(own.rows), RESULT)
         results["unit"], results["row"], results["score"] = own.units, own.rows, NO_NEIGHBOUR
         results["run"] = results["run_unit"] = results["run_row"] = NONE
-        points, bounds = self.sides.points(own), own.bounds(bin)
+        points, bounds = at_scale(own.vectors, self.sides.scale), own.bounds(bin)
         for number, earlier in enumerate(self.sides.earlier):
             kept = None if earlier.kept is None else functools.partial(self._kept_rows, number)
-            for piece in self._pieces(earlier.clusters, bin, kept):
-                self._compare(results, points, bounds, number=number, other=piece, others=piece.bounds(bin))
+            for chunk in self._chunks(earlier.clusters, bin, kept):
+                self._compare(results, points, bounds, number=number, other=chunk, others=chunk.bounds(bin))
         return results
 
     def _compare(
@@ -187,11 +161,11 @@ class ScoreBin(beam.DoFn):
         bounds: np.ndarray,
         *,
         number: int,
-        other: Piece,
+        other: Chunk,
         others: np.ndarray,
     ) -> None:
-        """Enter the earlier run's better matches; pieces come in order, so of equal ones the first stays."""
-        theirs = self.sides.points(other)
+        """Enter the earlier run's better matches; chunks come in order, so of equal ones the first stays."""
+        theirs = at_scale(other.vectors, self.sides.scale)
         counters.add("pairs", int((np.diff(bounds).astype(np.int64) * np.diff(others)).sum()))
 
         def score(cluster: tuple[tuple[int, int], tuple[int, int]]) -> None:
@@ -243,31 +217,24 @@ class WriteReferenceScores(WriteGathered):
 
 
 @dataclass
-class ScoreReference(StageTransform):
+class ScoreReference(ScoreBins):
     """pipeline -> scores/ of all units: similarity to the nearest document of the earlier runs in the own cluster."""
 
     version = 3
 
-    inventory: Artifact
     members: Members
     sides: Sides
-    scores: Artifact
     guard: Guard
-    units: int
     bin_bytes: int = 128 << 20
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
 
     @property
     def records(self) -> int:
         """Of each side, how many a worker holds at a time."""
-        return max(self.bin_bytes // record_dtype(self.sides.dimension).itemsize, 1)
+        return most_in_bin(self.bin_bytes, self.sides.dimension)
 
     @property
     def worker_memory(self) -> int:
-        """Bytes that a worker needs, as transforms.stages.memory counts them: a piece of either side."""
+        """Bytes that a worker needs, as transforms.stages.memory counts them: a chunk of either side."""
         return memory.scoring(
             bin_bytes=2 * self.bin_bytes,
             record_bytes=record_dtype(self.sides.dimension).itemsize,
@@ -275,23 +242,15 @@ class ScoreReference(StageTransform):
             dimension=self.sides.dimension,
         )
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        score = ScoreBin(self.sides, self.scores, self.records)
-        results = (
-            pipeline
-            | "Sides" >> Start(self.sides)
-            | "PlanBins" >> beam.FlatMap(self._bins).with_output_types(Bin)
-            | "SpreadBins" >> beam.Reshuffle()
-            | "ScoreBins" >> beam.ParDo(score).with_output_types(tuple[int, bytes])
-        )
-        units = pipeline | ReadUnits(self.inventory)
-        write = WriteReferenceScores(self.scores, self.members, self.guard)
-        parts = (units, results) | GatherByUnit() | "WriteScores" >> beam.ParDo(write)
-        return parts | Commit(artifacts=(self.scores,), expected=self.units, config=self.config)
-
-    def _bins(self, sides: Sides) -> list[Bin]:
+    def bins(self) -> list[Bin]:
         """Bins of about as many records of both sides as a worker holds of one; those without new documents not."""
-        own = load_array(sides.own, "statistics")[1]
-        counts = sum((load_array(earlier.clusters, "statistics")[1] for earlier in sides.earlier), own)
+        own = load_array(self.sides.own, "statistics")[1]
+        counts = sum((load_array(earlier.clusters, "statistics")[1] for earlier in self.sides.earlier), own)
         bins = plan_bins(counts, records_per_bin=self.records)
-        return [one for one in bins if own[one.first : one.last].any()]
+        return [bin for bin in bins if own[bin.first : bin.last].any()]
+
+    def score_bin(self) -> CompareBin:
+        return CompareBin(self.sides, self.target, self.records)
+
+    def write_scores(self) -> WriteReferenceScores:
+        return WriteReferenceScores(self.target, self.members, self.guard)

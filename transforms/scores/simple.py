@@ -1,9 +1,8 @@
 """Scores that need no exchange: exact copies, prototypes over the corpus, random."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
@@ -14,14 +13,12 @@ from sluice.transforms.scores.copies import NONE
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, survivors
-from sluice.transforms.stages.stage import Commit, ReadUnits, WriteUnit
+from sluice.transforms.stages.writing import WriteUnit
 
 
 @dataclass
 class WriteScores(WriteUnit):
     """Unit -> its part of scores/; a subclass says what the score is."""
-
-    version: ClassVar[int]
 
     target: Artifact
     documents: Artifact
@@ -107,20 +104,3 @@ class RandomScores(WriteScores):
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
         ticket = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "random")
         return (ticket >> np.uint64(1)).astype(np.int64), None
-
-
-@dataclass
-class ScoreUnits(beam.PTransform):
-    """pipeline -> scores/ of all units by a WriteScores, and the manifest."""
-
-    inventory: Artifact
-    write: WriteScores
-    units: int
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        parts = pipeline | ReadUnits(self.inventory) | "Score" >> beam.ParDo(self.write)
-        return parts | Commit(artifacts=(self.write.target,), expected=self.units, config=self.config)

@@ -4,7 +4,7 @@ The classifier is trained once, by one worker, and rounded to the grid of the ve
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -14,12 +14,13 @@ import pyarrow as pa
 from sluice.models.arrays.vectors import coarse, normalise_centroids
 from sluice.models.methods import best_ranks, logistic
 from sluice.transforms.clusters.centroids import Members, Training, WriteSample, load_array, read_sample, save_array
+from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.items import item_vectors
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes
-from sluice.transforms.stages.stage import Commit, ReadUnits, StageTransform
+from sluice.transforms.stages.stage import Learn, StageTransform
 
 WINDOW_ROWS = 16384
 
@@ -76,16 +77,9 @@ class MakeClassifier(StageTransform):
 
     version = 3
 
-    inventory: Artifact
     members: Members
     items: Artifact
-    classifier: Artifact
     teaching: Teaching
-    units: int
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
 
     @property
     def worker_memory(self) -> int:
@@ -94,18 +88,13 @@ class MakeClassifier(StageTransform):
         second = 8 * (dimension + 1) ** 2
         return memory.training(sample=self.teaching.sample, dimension=dimension, k=1) + 8 * second
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        write = WriteSample(self.classifier, self.members, self.teaching.training())
-        parts = pipeline | ReadUnits(self.inventory) | "Sample" >> beam.ParDo(write)
-        totals = (
-            parts
-            | "ToTrainer" >> beam.Map(lambda part: (0, part)).with_output_types(tuple[int, Part])
-            | "GatherSample" >> beam.GroupByKey()
-            | "Train" >> beam.ParDo(TrainClassifier(self.classifier, self.items, self.teaching))
-        )
-        both = (parts, totals) | "PartsAndTotals" >> beam.Flatten()
-        config = {**asdict(self.teaching), **self.config}
-        return both | Commit(artifacts=(self.classifier,), expected=self.units, config=config)
+    @property
+    def config(self) -> dict[str, Any]:
+        return asdict(self.teaching)
+
+    def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
+        sample = units | "Sample" >> beam.ParDo(WriteSample(self.target, self.members, self.teaching.training()))
+        return sample | Learn(TrainClassifier(self.target, self.items, self.teaching))
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import pytest
 
 from sluice.pipelines.recipe.changes import find_changes
-from sluice.transforms.stages.stage import TooManyRejects, check_rejects
+from sluice.transforms.stages.commit import TooManyRejects, check_rejects
 
 SEMDEDUP, MINHASH, RANDOM = {"step": "semdedup", "ratio": 0.9}, {"step": "minhash"}, {"step": "random"}
 

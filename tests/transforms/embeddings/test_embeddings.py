@@ -19,7 +19,8 @@ from sluice.transforms.embeddings.embed import WriteEmbeddings
 from sluice.transforms.records import validation
 from sluice.transforms.stages import artifacts, progress
 from sluice.transforms.stages.artifacts import Part
-from sluice.transforms.stages.stage import read_units, unit_line
+from sluice.transforms.stages.stage import read_units
+from sluice.transforms.stages.writing import unit_line
 from tests.pipelines.corpora import make_rows, write_jsonl
 
 WINDOWS = 3

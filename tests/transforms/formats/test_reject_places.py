@@ -10,7 +10,7 @@ import pytest
 from sluice.transforms.corpus.inventory import plan_units
 from sluice.transforms.corpus.reading import read_unit
 from sluice.transforms.records.records import Fields
-from sluice.transforms.stages.stage import TooManyRejects, check_rejects
+from sluice.transforms.stages.commit import TooManyRejects, check_rejects
 
 SOUND = json.dumps({"text": "a sound record"}).encode() + b"\n"
 

@@ -12,8 +12,9 @@ import pytest
 from sluice.models.arrays import vectors
 from sluice.models.clustering import kmeans
 from sluice.transforms.clusters import centroids
-from sluice.transforms.clusters.assign import record_dtype
+from sluice.transforms.clusters.sorted_records import record_dtype
 from sluice.transforms.scores import semdedup
+from sluice.transforms.scores.bins import Bin
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import to_fixed
@@ -49,26 +50,25 @@ def stored(rows: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("scale", "point_bytes"), [(vectors.COARSE, 4), (vectors.FULL, 8)])
-def test_scoring_a_bin_allocates_what_the_formula_says(scale, point_bytes, monkeypatch):
+def test_scoring_a_bin_allocates_what_the_formula_says(scale, point_bytes):
     # Two clusters of unequal size, the larger with most of the bin.
     rows = 12_000
     records = np.empty(rows, record_dtype(DIMENSION))
     found = stored(rows)
     clusters = np.repeat([0, 1], [rows - 2000, 2000])
 
-    def load(self: Any, bin: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        fresh = np.empty(rows, record_dtype(DIMENSION))
-        fresh["vector"], fresh["row"], fresh["priority"], fresh["tie"] = found, np.arange(rows), 0, np.arange(rows)
-        return fresh, np.zeros(rows, np.uint32), clusters.copy()
+    class ScoreGiven(semdedup.ScoreSimilarities):
+        def load(self, bin: Bin) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            fresh = np.empty(rows, record_dtype(DIMENSION))
+            fresh["vector"], fresh["row"], fresh["priority"], fresh["tie"] = found, np.arange(rows), 0, np.arange(rows)
+            return fresh, np.zeros(rows, np.uint32), clusters.copy()
 
-    monkeypatch.setattr(semdedup.ScoreBin, "_load", load)
     nothing = Artifact("/nowhere", "0" * 32)
-    score = semdedup.ScoreBin(nothing, nothing, rule=semdedup.Rule(scale=scale), dimension=DIMENSION)
-    bin = semdedup.Bin(0, 0, 2, rows)
+    score = ScoreGiven(nothing, nothing, rule=semdedup.Rule(scale=scale), dimension=DIMENSION)
     said = memory.scoring(
         bin_bytes=records.nbytes, record_bytes=records.itemsize, point_bytes=point_bytes, dimension=DIMENSION
     )
-    seen = peak(lambda: score._score(bin))
+    seen = peak(lambda: score.score(Bin(0, 0, 2, rows)))
     assert (said - memory.PROCESS) / 2 < seen < said - memory.PROCESS + (8 << 20), (said - memory.PROCESS, seen)
 
 

@@ -1,0 +1,99 @@
+"""The end of a stage: all parts are there, so its manifests are written; unless too much of the input was bad."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+
+from sluice.transforms.records.validation import is_fault
+from sluice.transforms.stages import artifacts
+from sluice.transforms.stages.artifacts import Artifact, Part
+from sluice.transforms.stages.stats import merge_stats
+
+
+@dataclass
+class Commit(beam.PTransform):
+    """Parts and totals -> the manifests of the artifacts they belong to.
+
+    Totals are dicts {"folder": the artifact's url, "totals": numbers for its manifest}. inventory: each of its units
+    must have a part; None: there is one part. max_reject_share fails a run whose inputs are worse than that.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    inventory: Artifact | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    max_reject_share: float | None = None
+
+    def expand(self, parts: beam.PCollection) -> beam.PCollection:
+        return (
+            parts
+            | "KeyByFolder" >> beam.Map(_by_folder).with_output_types(tuple[str, Any])
+            | "GroupByFolder" >> beam.GroupByKey()
+            | "WriteManifest" >> beam.Map(self._write)
+        )
+
+    def _write(self, group: tuple[str, Iterable[Part | dict]]) -> str:
+        folder, values = group
+        artifact = next(artifact for artifact in self.artifacts if artifact.url == folder)
+        parts: list[Part] = []
+        totals: list[dict[str, Any]] = []
+        for value in values:
+            if isinstance(value, Part):
+                parts.append(value)
+            else:
+                totals.append(value)
+        units = {part.unit for part in parts}
+        # Read here, on a worker: where stages share a pipeline the inventory is not finished when the graph is made.
+        expected = 1 if self.inventory is None else self.inventory.manifest["totals"]["units"]
+        if len(units) != expected:
+            raise artifacts.ArtifactError(f"{folder}: {len(units)} parts of {expected} were written")
+        merged = merge_stats([part.stats for part in parts])
+        if self.max_reject_share is not None and "reasons" in merged:
+            check_rejects(merged, self.max_reject_share)
+        if merged.get("min_dimension") != merged.get("max_dimension"):
+            raise artifacts.ArtifactError(
+                f"vectors have from {merged['min_dimension']} to {merged['max_dimension']} numbers each"
+            )
+        artifacts.commit(
+            artifact,
+            parts=parts,
+            config=self.config,
+            totals=merge_stats(t["totals"] for t in totals),
+        )
+        return folder
+
+
+def _by_folder(value: Part | dict) -> tuple[str, Any]:
+    return (value.folder if isinstance(value, Part) else value["folder"]), value
+
+
+class TooManyRejects(RuntimeError):
+    """The input has more bad records than the run allows."""
+
+
+# A share says little about a small file: one bad line of five is a fifth. The default lets this many records be bad.
+DEFAULT_REJECT_SHARE = 0.01
+HANDFUL = 10
+
+
+def check_rejects(totals: dict[str, Any], limit: float) -> None:
+    """Raises TooManyRejects when more records are bad than the limit allows, or a column that is needed is nowhere.
+
+    At the default share a handful of bad records is allowed in an input of any size; any other share is exact.
+    """
+    reasons = {reason: count for reason, count in totals["reasons"].items() if is_fault(reason)}
+    records, bad = totals["records"], sum(reasons.values())
+    if bad > max(limit * records, HANDFUL if limit == DEFAULT_REJECT_SHARE else 0):
+        listed = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:10]
+        place = totals.get("places", {}).get(listed[0][0], {}).get("min_place")
+        raise TooManyRejects(
+            f"{bad} of {records} records were rejected, more than --max-reject-share {limit} allows: "
+            + ", ".join(f"{count} x {reason}" for reason, count in listed)
+            + (f" (the first of {listed[0][0]!r} in {place})" if place else "")
+        )
+    if not totals["documents"]:
+        raise TooManyRejects(f"none of {records} records is a document")
+    for name, count in totals.get("filled", {}).items():
+        if not count:
+            raise TooManyRejects(f"no record has anything usable in column {name!r}")
