@@ -23,7 +23,7 @@ from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.terminal.printing import emit, number, printable
 from sluice.transforms.clusters.centroids import load_array
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.columns import fixed_bytes, read_not_null
 
 SAMPLE = 10_000
 # Units that the sample is read from at most, spread over all.
@@ -98,7 +98,7 @@ def _sample(run: Finished, clusters: Artifact, most: int) -> np.ndarray:
     found = []
     for part in chosen:
         ids = fixed_bytes(documents.read(part["unit"], ["id_hash"])["id_hash"], "V16")
-        member = clusters.read(part["unit"], ["cluster"])["cluster"].combine_chunks().is_valid().to_numpy(False)
+        member = read_not_null(clusters, part["unit"], "cluster")
         member &= seeded(ids, run.recipe.seed, "stability") <= below
         start = 0
         for batch in embeddings.windows(part["unit"], ["vector"], WINDOW):

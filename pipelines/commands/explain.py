@@ -19,6 +19,7 @@ from sluice.pipelines.run.finished import Address, Finished, plain
 from sluice.pipelines.terminal.printing import emit
 from sluice.transforms.outcome.decisions import KEPT
 from sluice.transforms.scores.base import NEVER
+from sluice.transforms.stages.columns import numbers
 
 CHARACTERS = 800
 # Chains are short; this only ends a walk through a run that is not what it should be.
@@ -101,7 +102,7 @@ class Explanation:
     def _place(self, address: Address) -> int | None:
         """The position of a document in its unit's parts, whose rows ascend; None for a rejected record."""
         unit, row = address
-        rows = self._part(unit)["row"].to_numpy()
+        rows = numbers(self._part(unit), "row")
         place = int(np.searchsorted(rows, row))
         return place if place < len(rows) and rows[place] == row else None
 

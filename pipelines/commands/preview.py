@@ -18,6 +18,7 @@ from sluice.transforms.audit.chance import chance
 from sluice.transforms.audit.probes import Probed
 from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import not_null, numbers
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.97, 0.98, 0.99)
 SHOWN = (0.7, 0.8, 0.9, 0.96)
@@ -110,21 +111,18 @@ class Preview:
             unit = part["unit"]
             table = self.scores.read(unit)
             known = documents.read(unit, ["row", "tokens"])
-            column = table["score"].combine_chunks()
-            alive = ~column.is_null().to_numpy(False)
-            score = column.fill_null(0).to_numpy(zero_copy_only=False)[alive]
+            alive = not_null(table, "score")
+            column = numbers(table, "score", missing=0)
+            score = column[alive]
             weight = token_weights(known)[alive]
             order = np.argsort(score, kind="stable")
             below = np.searchsorted(score[order], limits, side="right")
             kept += below
             tokens_kept += np.r_[0, np.cumsum(weight[order])][below]
-            rows = known["row"].to_numpy()
-            neighbours = [
-                table[column].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
-                for column in ("neighbour_unit", "neighbour_row")
-            ]
-            linked = alive & ~table["neighbour_row"].combine_chunks().is_null().to_numpy(False)
-            self._hold(pairs, unit, rows[linked], column.filter(linked).to_numpy(), [one[linked] for one in neighbours])
+            rows = numbers(known, "row")
+            neighbours = [numbers(table, column, missing=0) for column in ("neighbour_unit", "neighbour_row")]
+            linked = alive & not_null(table, "neighbour_row")
+            self._hold(pairs, unit, rows[linked], column[linked], [one[linked] for one in neighbours])
         counted = self.run.recipe.counting[0] != "none"
         return {
             "run": self.run.url,

@@ -11,6 +11,7 @@ from sluice.pipelines.run.finished import Address, Finished, ids_in
 from sluice.pipelines.terminal.printing import printable
 from sluice.transforms.clusters.central import Central, read_central
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import read_numbers
 
 ID = 40  # characters of an id where several stand in a line
 
@@ -22,7 +23,7 @@ def cluster_of(run: Finished, name: str, at: Address) -> dict[str, Any] | None:
     if not options.over_clusters or options.names_neighbours:
         return None
     clusters = run.clusters(name)
-    place = np.searchsorted(run.artifact("documents").read(at[0], ["row"])["row"].to_numpy(), at[1])
+    place = np.searchsorted(read_numbers(run.artifact("documents"), at[0], "row"), at[1])
     row = clusters.read(at[0]).slice(int(place), 1).to_pylist()[0]
     (central,) = central_documents(run, clusters, [[row["cluster"]]]) if row["cluster"] is not None else ([],)
     if not central:

@@ -17,6 +17,7 @@ from sluice.pipelines.base.work import Stage, Work
 from sluice.transforms.scores.base import NEVER
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import read_not_null
 
 
 class Embedded(Step):
@@ -53,7 +54,7 @@ class EmbeddedScores(WriteScores):
     embeddings: Artifact
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
-        there = self.embeddings.read(unit, ["digest"])["digest"].is_valid().to_numpy()
+        there = read_not_null(self.embeddings, unit, "digest")
         return np.where(there, NEVER, np.int64(1)), None
 
 

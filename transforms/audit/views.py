@@ -10,7 +10,7 @@ from sluice.transforms.outcome.decisions import KEPT
 from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.scores.copies import NONE
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.columns import fixed_bytes, names_of, not_null, numbers, read_not_null, read_numbers
 
 
 class AccountingError(RuntimeError):
@@ -91,10 +91,10 @@ def read_view(sources: Sources, unit: int) -> View:
     told_apart = ["source"] if sources.documents.manifest["config"].get("source") else []
     documents = sources.documents.read(unit, ["row", "id_hash", "characters", "tokens", *told_apart])
     decisions = sources.decisions.read(unit, ["row", "fate", "score", "neighbour_unit", "neighbour_row"])
-    rows = documents["row"].to_numpy()
+    rows = numbers(documents, "row")
     where = f"unit {unit}"
     same(where, "rows of documents", len(rows), "rows of decisions", len(decisions))
-    if not np.array_equal(rows, decisions["row"].to_numpy()):
+    if not np.array_equal(rows, numbers(decisions, "row")):
         raise AccountingError(f"{where}: documents and decisions list different rows")
     fate = pc.index_in(decisions["fate"], value_set=pa.array(sources.names)).combine_chunks()
     if fate.null_count:
@@ -109,30 +109,23 @@ def read_view(sources: Sources, unit: int) -> View:
         characters=None if characters.null_count else characters.to_numpy().astype(np.int64),
         tokens=token_weights(documents),
         fate=fate.to_numpy().astype(np.uint8),
-        decided_score=decisions["score"].to_numpy(),
-        neighbours=(_address(decisions["neighbour_unit"]), _address(decisions["neighbour_row"])),
+        decided_score=numbers(decisions, "score"),
+        neighbours=(
+            numbers(decisions, "neighbour_unit", missing=NONE),
+            numbers(decisions, "neighbour_row", missing=NONE),
+        ),
         steps=[_read_step(step, unit, len(rows), where) for step in sources.steps],
-        sources=_coded(documents["source"]) if told_apart else None,
+        sources=names_of(documents, "source") if told_apart else None,
     )
 
 
-def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
-    coded = column.combine_chunks().dictionary_encode()
-    names = coded.dictionary.to_pylist()
-    return pc.fill_null(coded.indices, len(names)).to_numpy(zero_copy_only=False).astype(np.int64), names
-
-
-def _address(column: pa.ChunkedArray) -> np.ndarray:
-    return column.combine_chunks().fill_null(int(NONE)).to_numpy(zero_copy_only=False)
-
-
 def _read_step(step: AuditedStep, unit: int, size: int, where: str) -> StepView:
-    column = step.scores.read(unit, ["score"])["score"].combine_chunks()
-    keep = step.keep.read(unit)["keep"].to_numpy()
-    same(where, "rows of documents", size, f"scores of {step.name}", len(column))
+    scores = step.scores.read(unit, ["score"])
+    keep = read_numbers(step.keep, unit, "keep")
+    same(where, "rows of documents", size, f"scores of {step.name}", len(scores))
     same(where, "rows of documents", size, f"keep masks of {step.name}", len(keep))
-    alive = ~column.is_null().to_numpy(False)
-    raw = column.fill_null(0).to_numpy(zero_copy_only=False)
+    alive = not_null(scores, "score")
+    raw = numbers(scores, "score", missing=0)
     never = raw == NEVER if np.issubdtype(raw.dtype, np.integer) else ~np.isfinite(raw)
     score = raw.astype(np.float64)
     score[never | ~alive] = np.nan
@@ -140,10 +133,9 @@ def _read_step(step: AuditedStep, unit: int, size: int, where: str) -> StepView:
         raise AccountingError(f"{where}: {step.name} keeps {(keep & ~alive).sum()} documents that it was not given")
     cluster = copy = None
     if step.clusters is not None:
-        found = step.clusters.read(unit, ["cluster"])["cluster"].combine_chunks()
-        cluster = found.fill_null(-1).to_numpy(zero_copy_only=False)
+        cluster = read_numbers(step.clusters, unit, "cluster", missing=-1)
     if step.copies is not None:
-        copy = ~step.copies.read(unit, ["first_row"])["first_row"].combine_chunks().is_null().to_numpy(False)
+        copy = read_not_null(step.copies, unit, "first_row")
     return StepView(alive, alive & ~keep, score, cluster, copy)
 
 

@@ -22,7 +22,7 @@ from sluice.transforms.clusters.sorted_records import OFFSETS, RECORDS, RunWrite
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.columns import fixed_bytes, numbers
 from sluice.transforms.stages.order import Order, order_keys
 from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.stages.writing import WriteUnit
@@ -130,7 +130,7 @@ class WriteClusters(WriteUnit):
                 priority, tie = order_keys(
                     documents.slice(start, len(batch)).take(here), self.order, seed=self.seed, similarity=dots
                 )
-                rows = documents["row"].to_numpy()[start:stop][here]
+                rows = numbers(documents, "row")[start:stop][here]
                 runs.add(
                     found[chosen],
                     index[chosen],
@@ -170,8 +170,8 @@ class ClusterStatistics(beam.DoFn):
         k = totals["k"] + sum(count for _, count in totals.get("splits", []))
         table = self.clusters.read_unfinished(part.unit)
         alive = self.members.alive(part.unit)
-        cluster = table["cluster"].to_numpy(zero_copy_only=False)[alive].astype(np.int64)
-        similarity = table["similarity"].to_numpy(zero_copy_only=False)[alive].astype(np.float64)
+        cluster = numbers(table, "cluster")[alive].astype(np.int64)
+        similarity = numbers(table, "similarity")[alive].astype(np.float64)
         sums = np.zeros((4, k), np.float64)
         sums[0] = np.bincount(cluster, minlength=k)
         sums[1] = np.bincount(cluster, weights=self.members.representatives(part.unit)[alive], minlength=k)

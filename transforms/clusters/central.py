@@ -14,7 +14,7 @@ from sluice.models.arrays.hashing import seeded
 from sluice.models.arrays.vectors import COARSE
 from sluice.transforms.clusters.centroids import Members, load_array, save_array
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.columns import fixed_bytes, numbers
 
 CENTRAL = 3
 BLOCK = 4096
@@ -62,10 +62,10 @@ class FindCentral(beam.DoFn):
         documents = self.members.documents.read(part.unit, ["row", "id_hash"])
         chosen = self.members.representatives(part.unit)
         found = np.empty(int(chosen.sum()), FOUND)
-        found["cluster"] = table["cluster"].to_numpy(zero_copy_only=False)[chosen]
-        found["similarity"] = table["similarity"].to_numpy(zero_copy_only=False)[chosen]
+        found["cluster"] = numbers(table, "cluster")[chosen]
+        found["similarity"] = numbers(table, "similarity")[chosen]
         found["tie"] = seeded(fixed_bytes(documents["id_hash"], "V16")[chosen], self.seed, "tie")
-        found["unit"], found["row"] = part.unit, documents["row"].to_numpy()[chosen]
+        found["unit"], found["row"] = part.unit, numbers(documents, "row")[chosen]
         found = most_central(found)
         blocks, starts = np.unique(found["cluster"] // BLOCK, return_index=True)
         for block, piece in zip(blocks, np.split(found, starts[1:])):

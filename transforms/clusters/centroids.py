@@ -17,7 +17,7 @@ from sluice.models.clustering.two_level import Levels
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import fixed_bytes, survivors, to_fixed
+from sluice.transforms.stages.columns import fixed_bytes, numbers, read_not_null, survivors, to_fixed
 from sluice.transforms.stages.stage import Learn, StageTransform
 from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage import sealed
@@ -49,7 +49,7 @@ class Members:
         """bool [rows of documents/]: still in, and no copy of an earlier one."""
         alive = self.alive(unit)
         if self.copies is not None:
-            alive &= self.copies.read(unit, ["first_row"])["first_row"].combine_chunks().is_null().to_numpy(False)
+            alive &= ~read_not_null(self.copies, unit, "first_row")
         return alive
 
 
@@ -112,7 +112,7 @@ def read_sample(artifact: Artifact, parts: Iterable[Part]) -> np.ndarray:
     for part in sorted(parts, key=lambda part: part.unit):
         tables.append(artifact.read_unfinished(part.unit))
     tables = [table for table in tables if len(table)]
-    order = np.argsort(np.concatenate([table["ticket"].to_numpy() for table in tables]), kind="stable")
+    order = np.argsort(np.concatenate([numbers(table, "ticket") for table in tables]), kind="stable")
     stored = np.concatenate([fixed_bytes(table["vector"], "<i2") for table in tables])
     del tables
     points = np.empty(stored.shape, np.float32)

@@ -17,7 +17,7 @@ from sluice.transforms.clusters.assign import WINDOW_ROWS, WriteClusters
 from sluice.transforms.clusters.centroids import OF_PARTS, Members, all_centroids, save_array, save_index
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.columns import fixed_bytes, numbers
 from sluice.transforms.stages.stage import StageTransform
 
 # Sums travel in blocks of so many centroids: 0.8 MB each at 384 dimensions.
@@ -33,8 +33,8 @@ class SumMembers(beam.DoFn):
     def process(self, part: Part) -> Iterator[tuple[int, bytes]]:
         table = self.target.read_unfinished(part.unit)
         chosen = self.members.representatives(part.unit)
-        cluster = table["cluster"].to_numpy(zero_copy_only=False)[chosen].astype(np.int64)
-        similarity = table["similarity"].to_numpy(zero_copy_only=False)[chosen].astype(np.int64)
+        cluster = numbers(table, "cluster")[chosen].astype(np.int64)
+        similarity = numbers(table, "similarity")[chosen].astype(np.int64)
         if not len(cluster):
             return
         # Only the clusters that the unit has members of.

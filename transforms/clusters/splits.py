@@ -19,7 +19,7 @@ from sluice.models.clustering import kmeans
 from sluice.transforms.clusters.centroids import OF_PARTS, Members, load_array, save_array
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import fixed_bytes, to_fixed
+from sluice.transforms.stages.columns import fixed_bytes, numbers, read_numbers, to_fixed
 from sluice.transforms.stages.stage import Learn, StageTransform
 from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage import sealed
@@ -69,7 +69,7 @@ class WriteSplitSample(WriteUnit):
         self.members, self.clusters, self.before, self.splits = members, clusters, before, splits
 
     def write(self, unit: Unit) -> None:
-        cluster = self.clusters.read(unit.id, ["cluster"])["cluster"].combine_chunks().fill_null(-1).to_numpy()
+        cluster = read_numbers(self.clusters, unit.id, "cluster", missing=-1)
         totals = self.before.manifest["totals"]
         parent = np.r_[np.arange(totals["k"]), *([cluster] * parts for cluster, parts in totals.get("splits", []))]
         cluster = np.where(cluster >= 0, parent.astype(np.int64)[cluster], -1)
@@ -98,7 +98,7 @@ class TrainSplits(beam.DoFn):
         for part in sorted(group[1], key=lambda part: part.unit):
             tables.append(self.target.read_unfinished(part.unit))
         sample = pa.concat_tables([table for table in tables if len(table)]).sort_by("ticket")
-        clusters = sample["cluster"].to_numpy()
+        clusters = numbers(sample, "cluster")
         made: list[np.ndarray] = []
         for cluster, parts in self.splits.parts:
             points = coarse(fixed_bytes(sample.filter(pa.array(clusters == cluster))["vector"], "<i2"))

@@ -9,7 +9,7 @@ from sluice.transforms.corpus import reading
 from sluice.transforms.corpus.prefetch import ahead
 from sluice.transforms.records.records import Fields, Unit
 from sluice.transforms.stages.artifacts import Artifact, ArtifactError
-from sluice.transforms.stages.columns import survivors
+from sluice.transforms.stages.columns import read_numbers, survivors
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Texts:
         wanted: bool [rows of documents/], for fewer than are still in. Raises ArtifactError when the unit no longer has
         the records that it had, and all that transforms.corpus.reading.read_unit raises.
         """
-        rows = self.documents.read(unit.id, ["row"])["row"].to_numpy()
+        rows = read_numbers(self.documents, unit.id, "row")
         alive = survivors(self.keep, unit.id, len(rows))
         if wanted is not None:
             alive = alive & wanted

@@ -21,7 +21,7 @@ from sluice.transforms.records.windows import regrouped
 from sluice.transforms.scores.base import token_weights
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes, survivors, to_fixed
+from sluice.transforms.stages.columns import fixed_bytes, numbers, survivors, to_fixed
 from sluice.transforms.stages.commit import Commit
 from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.stages.stats import merge_stats
@@ -121,7 +121,7 @@ class WriteEmbeddings(WriteUnit):
         self, unit: Unit, done: list[tuple[pa.Table, dict[str, Any]]]
     ) -> "Iterator[_Work | tuple[pa.Table, dict[str, Any]]]":
         documents = self.documents.read(unit.id, ["row", "tokens"])
-        rows = documents["row"].to_numpy()
+        rows = numbers(documents, "row")
         tokens = token_weights(documents) if self.tokens_known else None
         alive = survivors(self.keep, unit.id, len(rows))
         old = self._previous(unit.id)

@@ -16,7 +16,7 @@ from sluice.models.methods.components import stars
 from sluice.transforms.minhash.edges import by_unit, unique_edges, vertices
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.columns import fixed_bytes, not_null, numbers
 
 BAND = np.dtype([("band", "<u8"), ("tie", "<u8"), ("vertex", "<u8")])
 FIRST = np.dtype([("band", "<u8"), ("vertex", "<u8")])
@@ -33,12 +33,12 @@ class Bands:
 
     def read(self, unit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(band hashes uint64 [n, bands], ties uint64 [n], vertices uint64 [n]) of the documents that have any."""
-        column = self.signatures.read(unit, ["bands"])["bands"]
-        signed = np.flatnonzero(column.is_valid().to_numpy())
+        table = self.signatures.read(unit, ["bands"])
+        signed = np.flatnonzero(not_null(table, "bands"))
         documents = self.documents.read(unit, ["row", "id_hash"])
         tie = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "tie")
-        found = fixed_bytes(column, "<u8").reshape(-1, self.count)
-        return found[signed], tie[signed], vertices(unit, documents["row"].to_numpy()[signed])
+        found = fixed_bytes(table["bands"], "<u8").reshape(-1, self.count)
+        return found[signed], tie[signed], vertices(unit, numbers(documents, "row")[signed])
 
 
 def first_of_bands(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

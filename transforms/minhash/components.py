@@ -18,7 +18,7 @@ from sluice.models.methods.components import stars
 from sluice.transforms.minhash.edges import ROW, by_unit, read_edges, unique_edges, vertices, write_edges
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import to_fixed
+from sluice.transforms.stages.columns import read_numbers, to_fixed
 from sluice.transforms.stages.stage import GatherByUnit, StageTransform
 from sluice.transforms.stages.writing import WriteGathered
 
@@ -208,7 +208,7 @@ class WriteComponents(WriteGathered):
         labels = np.unique(self.rows)
         if (labels["row"][1:] == labels["row"][:-1]).any():
             raise NotConverged(f"unit {unit.id}: documents belong to two components each; the links are no stars yet")
-        rows = self.documents.read(unit.id, ["row"])["row"].to_numpy()
+        rows = read_numbers(self.documents, unit.id, "row")
         at = np.searchsorted(rows, labels["row"])
         component = np.zeros((len(rows), 2), "<u8")
         component[at, 0] = labels["component"]

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import numbers
 
 EDGES = pa.schema([("vertex", pa.uint64()), ("to", pa.uint64())])
 ROW = np.uint64(2**32 - 1)
@@ -42,4 +43,4 @@ def write_edges(target: Artifact, unit: int, edges: np.ndarray, stats: dict[str,
 def read_edges(artifact: Artifact, unit: int) -> np.ndarray:
     """uint64 [m, 2] of a unit's part."""
     table = artifact.read(unit)
-    return np.stack([table["vertex"].to_numpy(), table["to"].to_numpy()], axis=1).reshape(-1, 2)
+    return np.stack([numbers(table, "vertex"), numbers(table, "to")], axis=1).reshape(-1, 2)

@@ -18,6 +18,7 @@ from sluice.transforms.minhash.edges import ROW, UNIT, unique_edges, write_edges
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import counters
 from sluice.transforms.stages.artifacts import Artifact, Part
+from sluice.transforms.stages.columns import read_numbers
 from sluice.transforms.stages.writing import WriteUnit
 
 # What a worker holds before it sends: one block for each unit that it has anything for.
@@ -36,7 +37,7 @@ class Verification:
     def sets(self, unit: int, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """(row, its shingle hashes) for some rows of a unit, in order; the unit is read in windows."""
         wanted = np.unique(rows)
-        position = np.searchsorted(self.documents.read(unit, ["row"])["row"].to_numpy(), wanted)
+        position = np.searchsorted(read_numbers(self.documents, unit, "row"), wanted)
         start = 0
         for batch in self.signatures.windows(unit, ["shingles"], WINDOW):
             low, high = np.searchsorted(position, (start, start + len(batch)))

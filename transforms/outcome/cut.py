@@ -20,7 +20,7 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import KEEP, fixed_bytes
+from sluice.transforms.stages.columns import KEEP, fixed_bytes, not_null, numbers
 from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.stages.writing import WriteUnit
 
@@ -38,11 +38,11 @@ class Ranked:
     def read(self, unit: int) -> tuple[np.ndarray, Keys, np.ndarray, pa.Table, np.ndarray]:
         """(positions still in, their keys, their weights, all documents, all scores) of a unit."""
         documents = self.documents.read(unit, ["row", "id_hash", "tokens"])
-        column = self.scores.read(unit, ["score"])["score"].combine_chunks()
-        positions = np.flatnonzero(~column.is_null().to_numpy(False))
-        score = column.fill_null(0).to_numpy(zero_copy_only=False)
+        scores = self.scores.read(unit, ["score"])
+        positions = np.flatnonzero(not_null(scores, "score"))
+        score = numbers(scores, "score", missing=0)
         tie = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "tie")
-        row = documents["row"].to_numpy()
+        row = numbers(documents, "row")
         units = np.full(len(positions), unit, np.uint32)
         keys = Keys(self.scale.keys(score[positions]), tie[positions], units, row[positions], self.scale)
         tokens = token_weights(documents)

@@ -15,7 +15,7 @@ from sluice.transforms.records.records import Fields, Unit
 from sluice.transforms.scores.base import NEVER, token_weights
 from sluice.transforms.stages import artifacts, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import survivors
+from sluice.transforms.stages.columns import numbers, survivors
 from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage.sealed import checksum_of
@@ -74,10 +74,10 @@ class WriteDecisions(WriteUnit):
             table = self.scores_of(step, unit.id)
             # The last step's score stays with the documents it kept; every removed one has its own step's.
             shown = before if number == len(self.steps) - 1 else before & ~after
-            values = table["score"].to_numpy(zero_copy_only=False)
+            values = numbers(table, "score")
             score[shown] = values[shown]
             for name, column in neighbour.items():
-                column[shown] = table[name].combine_chunks().fill_null(2**32 - 1).to_numpy(zero_copy_only=False)[shown]
+                column[shown] = numbers(table, name, missing=2**32 - 1)[shown]
             if step.threshold is not None:
                 threshold[shown] = step.threshold
             fate[before & ~after] = number
@@ -109,7 +109,7 @@ class WriteDecisions(WriteUnit):
     def scores_of(step: Step, unit: int) -> pa.Table:
         """A step's scores in shown units (cosines for similarities), null where it had nothing against a document."""
         table = step.scores.read(unit)
-        raw = table["score"].to_numpy(zero_copy_only=False).astype(np.float64)
+        raw = numbers(table, "score").astype(np.float64)
         raw[raw == float(NEVER)] = np.nan
         return table.set_column(0, "score", pa.array(raw / step.scale))
 
@@ -190,7 +190,7 @@ class WriteCorpus(WriteUnit):
         # makes sure that all of a unit's files are there.
         table = self.documents.read(unit.id, ["row"])
         keep = np.zeros(self.documents.part(unit.id)["stats"]["records"], bool)
-        keep[table["row"].to_numpy()[survivors(self.keep, unit.id, len(table))]] = True
+        keep[numbers(table, "row")[survivors(self.keep, unit.id, len(table))]] = True
         names = reading.export_unit(
             unit,
             keep,

@@ -9,12 +9,11 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.models.clustering import skew
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import survivors
+from sluice.transforms.stages.columns import names_of, read_numbers, survivors
 
 # How many are named, and how much of a name.
 NAMED = 20
@@ -47,11 +46,9 @@ class CountSources(beam.DoFn):
             if "source" not in pq.read_schema(path).names:
                 return
             table = pq.read_table(path, columns=["source"], partitioning=None)
-        found = table["source"].combine_chunks().dictionary_encode()
-        names = found.dictionary.to_pylist()
-        codes = pc.fill_null(found.indices, len(names)).to_numpy(zero_copy_only=False)
-        kept = survivors(self.keep, part.unit, len(codes))
-        sizes, left = (np.bincount(codes[chosen], minlength=len(names) + 1) for chosen in (slice(None), kept))
+        places, names = names_of(table, "source")
+        kept = survivors(self.keep, part.unit, len(places))
+        sizes, left = (np.bincount(places[chosen], minlength=len(names) + 1) for chosen in (slice(None), kept))
         for name, size, rest in zip(names, sizes.tolist(), left.tolist()):
             yield name, (size, rest)
 
@@ -64,8 +61,7 @@ class CountClusters(beam.DoFn):
 
     def process(self, part: Part) -> Iterator[tuple[str, bytes]]:
         for step in self.steps:
-            found = step.clusters.read(part.unit, ["cluster"])["cluster"].combine_chunks().fill_null(-1)
-            cluster = found.to_numpy(zero_copy_only=False)
+            cluster = read_numbers(step.clusters, part.unit, "cluster", missing=-1)
             alive, kept = (survivors(keep, part.unit, len(cluster)) for keep in (step.before, step.after))
             k = step.clusters.manifest["totals"]["clusters"]
             counts = [np.bincount(cluster[chosen], minlength=k) for chosen in (alive, kept)]

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import numbers
 
 # Below every score: the step cannot remove the document.
 NEVER = np.int64(-(2**63))
@@ -81,4 +82,4 @@ def write_scores(
 
 def token_weights(documents: pa.Table) -> np.ndarray:
     """int64 [n]: tokens of each document, 0 where they were not counted."""
-    return documents["tokens"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers(documents, "tokens", missing=0).astype(np.int64)

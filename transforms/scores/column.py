@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sluice.transforms.scores.base import NEVER_FLOAT
 from sluice.transforms.scores.simple import WriteScores
-from sluice.transforms.stages.columns import survivors
+from sluice.transforms.stages.columns import numbers, survivors
 
 # Above every column's numbers: goes before all others. Finite, as an infinite score means nothing in a report.
 FIRST = np.finfo(np.float64).max
@@ -53,10 +53,10 @@ class ColumnScores(WriteScores):
         return [f"number.{self.how.name}"]
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
-        values = documents[self.columns()[0]].to_numpy(zero_copy_only=False).astype(np.float64)
+        values = numbers(documents, *self.columns()).astype(np.float64)
         return column_score(values, self.how), None
 
     def stats(self, unit: int, documents: pa.Table) -> dict[str, Any]:
         alive = survivors(self.keep, unit, len(documents))
-        missing = np.isnan(documents[self.columns()[0]].to_numpy(zero_copy_only=False).astype(np.float64))
+        missing = np.isnan(numbers(documents, *self.columns()).astype(np.float64))
         return {"missing": int((missing & alive).sum())}

@@ -18,7 +18,7 @@ from sluice.transforms.scores.items import item_vectors
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes, survivors
+from sluice.transforms.stages.columns import fixed_bytes, not_null, numbers, read_not_null, read_numbers, survivors
 from sluice.transforms.stages.commit import Commit
 from sluice.transforms.stages.stage import ReadUnits, StageTransform, Start
 from sluice.transforms.stages.writing import WriteUnit
@@ -60,7 +60,7 @@ class WriteMatches(WriteUnit):
             self._points = self.search.points(item_vectors(self.items))
 
     def write(self, unit: Unit) -> None:
-        rows = self.documents.read(unit.id, ["row"])["row"].to_numpy()
+        rows = read_numbers(self.documents, unit.id, "row")
         alive = survivors(self.keep, unit.id, len(rows))
         overlaps: dict[int, list[int]] = {}
         if self._index is not None:
@@ -154,17 +154,16 @@ class ContaminationScores(WriteScores):
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
         table = self.matches.read(unit, ["dot", "overlaps"])
-        dot = table["dot"].combine_chunks()
-        score = np.where(dot.is_null().to_numpy(False), NEVER, dot.fill_null(0).to_numpy(zero_copy_only=False))
+        score = np.where(not_null(table, "dot"), numbers(table, "dot", missing=0), NEVER)
         score[self._overlapping(unit)] = OVERLAP * self.search.scale**2
         return score.astype(np.int64), None
 
     def _overlapping(self, unit: int) -> np.ndarray:
-        return ~self.matches.read(unit, ["overlaps"])["overlaps"].combine_chunks().is_null().to_numpy(False)
+        return read_not_null(self.matches, unit, "overlaps")
 
     def stats(self, unit: int, documents: pa.Table) -> dict[str, Any]:
         overlapping = self._overlapping(unit)
-        similar = ~self.matches.read(unit, ["similar"])["similar"].combine_chunks().is_null().to_numpy(False)
+        similar = read_not_null(self.matches, unit, "similar")
         return {
             "overlapping": int(overlapping.sum()),
             "similar": int(similar.sum()),
@@ -175,8 +174,8 @@ class ContaminationScores(WriteScores):
         """item: the first one that words are shared with, else the nearest one."""
         table = self.matches.read(unit, ["nearest", "overlaps"])
         column = table["overlaps"].combine_chunks()
-        item = table["nearest"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False).copy()
-        without = table["nearest"].combine_chunks().is_null().to_numpy(False).copy()
+        item = numbers(table, "nearest", missing=0).copy()
+        without = ~not_null(table, "nearest").copy()
         shared = self._overlapping(unit)
         item[shared] = column.flatten().to_numpy(zero_copy_only=False)[column.offsets.to_numpy()[:-1][shared]]
         without[shared] = False

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes, survivors
+from sluice.transforms.stages.columns import fixed_bytes, not_null, numbers, read_numbers, survivors
 from sluice.transforms.stages.order import Order, order_keys
 from sluice.transforms.stages.stage import GatherByUnit, StageTransform
 from sluice.transforms.stages.writing import WriteGathered
@@ -40,14 +40,14 @@ class Digests:
     def read(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
         """CANDIDATE rows for the documents that are in and have a digest, in row order, and their positions."""
         documents = self.documents.read(unit, self.order.columns())
-        column = self.source.read(unit, [self.column])[self.column]
-        alive = survivors(self.keep, unit, len(documents)) & ~column.combine_chunks().is_null().to_numpy(False)
+        source = self.source.read(unit, [self.column])
+        alive = survivors(self.keep, unit, len(documents)) & not_null(source, self.column)
         positions = np.flatnonzero(alive)
         found = np.zeros(len(positions), CANDIDATE)
-        found["digest"] = fixed_bytes(column, "V16")[positions, 0]
+        found["digest"] = fixed_bytes(source[self.column], "V16")[positions, 0]
         priority, tie = order_keys(documents, self.order, seed=self.seed)
         found["priority"], found["tie"] = priority[positions], tie[positions]
-        found["unit"], found["row"] = unit, documents["row"].to_numpy()[positions]
+        found["unit"], found["row"] = unit, numbers(documents, "row")[positions]
         return found, positions
 
 
@@ -121,7 +121,7 @@ class WriteCopies(WriteGathered):
 
     def write(self, unit: Unit) -> None:
         found, positions = self.digests.read(unit.id)
-        rows = self.digests.documents.read(unit.id, ["row"])["row"].to_numpy()
+        rows = read_numbers(self.digests.documents, unit.id, "row")
         order, first = first_of_each(found)
         local = found[order[first]]
         first_unit, first_row = local["unit"].copy(), local["row"].copy()

@@ -18,7 +18,7 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.base import NEVER, Guard, write_scores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import survivors
+from sluice.transforms.stages.columns import numbers, survivors
 from sluice.transforms.stages.order import Order, order_keys
 from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.stages.writing import WriteUnit
@@ -56,17 +56,14 @@ class ClusterMembers:
         alive = survivors(self.keep, unit, len(documents))
         positions = np.flatnonzero(alive & self.guard.removable(documents))
         found = self.clusters.read(unit)
-        cluster, similarity = (
-            found[name].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)[positions]
-            for name in ("cluster", "similarity")
-        )
+        cluster, similarity = (numbers(found, name, missing=0)[positions] for name in ("cluster", "similarity"))
         priority, tie = order_keys(documents.take(positions), self.order, seed=self.seed, similarity=similarity)
         keys = Keys(
             cluster,
             keys_of(priority, tie),
             tie,
             np.full(len(positions), unit, np.uint32),
-            documents["row"].to_numpy()[positions],
+            numbers(documents, "row")[positions],
         )
         return positions, keys, documents, alive
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from sluice.transforms.scores.base import NEVER
 from sluice.transforms.scores.simple import WriteScores
+from sluice.transforms.stages.columns import not_null, numbers
 
 
 @dataclass
@@ -21,7 +22,5 @@ class LengthScores(WriteScores):
         return [] if self.by == "tokens" else [self.by]
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
-        column = documents[self.by].combine_chunks()
-        known = column.is_valid().to_numpy(zero_copy_only=False)
-        length = column.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-        return np.where(known, length, NEVER), None
+        length = numbers(documents, self.by, missing=0).astype(np.int64)
+        return np.where(not_null(documents, self.by), length, NEVER), None

@@ -15,7 +15,7 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.base import Guard, write_scores
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import fixed_bytes, survivors
+from sluice.transforms.stages.columns import fixed_bytes, numbers, survivors
 from sluice.transforms.stages.stage import Learn, StageTransform
 from sluice.transforms.stages.writing import WriteUnit
 
@@ -81,7 +81,7 @@ class LearnWeights(beam.DoFn):
             tables.append(self.target.read_unfinished(part.unit))
         sample = pa.concat_tables(tables)
         # Tickets are in no relation to files, so neither is the order.
-        order = np.argsort(sample["ticket"].to_numpy(), kind="stable")
+        order = np.argsort(numbers(sample, "ticket"), kind="stable")
         texts = sample["text"].take(pa.array(order)).to_pylist()
         weights = quality.learn_weights(texts, ngram.cross_bits, self.parse)
         yield {"folder": self.target.url, "totals": {"weights": weights}}

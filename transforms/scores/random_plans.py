@@ -14,7 +14,7 @@ from sluice.transforms.scores.ranks import lengths
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes, survivors
+from sluice.transforms.stages.columns import fixed_bytes, numbers, read_numbers, survivors
 from sluice.transforms.stages.writing import WriteUnit
 
 NOTHING = pa.schema([("bin", pa.int64()), ("documents", pa.int64())])
@@ -91,9 +91,7 @@ class EpochScores(WriteScores):
     plan: Artifact
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
-        return np.where(
-            np.isin(documents["row"].to_numpy(), self.plan.read(unit, ["row"])["row"].to_numpy()), 0, 1
-        ), None
+        return np.where(np.isin(numbers(documents, "row"), read_numbers(self.plan, unit, "row")), 0, 1), None
 
 
 class WriteEpochs(WriteUnit):

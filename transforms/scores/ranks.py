@@ -22,7 +22,7 @@ from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.base import Guard, token_weights, write_scores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
-from sluice.transforms.stages.columns import survivors
+from sluice.transforms.stages.columns import names_of, numbers, read_numbers, survivors
 from sluice.transforms.stages.order import Order, order_keys
 from sluice.transforms.stages.stage import GatherByUnit, StageTransform
 from sluice.transforms.stages.writing import WriteGathered
@@ -65,39 +65,34 @@ class Groups:
         similarity = None
         if self.clusters is not None:
             table = self.clusters.read(unit)
-            columns = (
-                table[name].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False) for name in table.column_names
-            )
+            columns = (numbers(table, name, missing=0) for name in table.column_names)
             cluster, similarity = columns
             found["group"][:, 2] = cluster[alive].astype(np.uint64) + np.uint64(1)
         if "source" in self.by:
-            found["group"][:, :2] = source_keys(documents["source"])[alive]
+            found["group"][:, :2] = source_keys(documents)[alive]
         if "length" in self.by:
             found["group"][:, 2] = length_bins(lengths(documents, self.length))[alive]
         priority, tie = order_keys(documents, self.order, seed=self.seed, similarity=similarity)
         if self.finer is not None:
-            priority = (
-                self.finer.read(unit, ["score"])["score"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
-            )
+            priority = read_numbers(self.finer, unit, "score", missing=0)
         if "cluster" not in self.by and "length" not in self.by:
             found["group"][:, 2] = 0
         found["priority"], found["tie"], found["unit"] = priority[alive], tie[alive], unit
-        found["row"] = documents["row"].to_numpy()[alive]
+        found["row"] = numbers(documents, "row")[alive]
         found["weight"] = 1 if self.measure == "documents" else token_weights(documents)[alive]
         return ranks.sort_keys(found)
 
 
-def source_keys(column: pa.ChunkedArray) -> np.ndarray:
-    """uint64 [n, 2] for names, equal where they are; documents without a source are a group of their own."""
-    coded = column.combine_chunks().dictionary_encode()
-    names = coded.dictionary.to_pylist()
-    table = np.frombuffer(b"".join(map(id_hash, names)) + bytes(16), "<u8").reshape(-1, 2)
-    return table[coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False).astype(np.int64)]
+def source_keys(documents: pa.Table) -> np.ndarray:
+    """uint64 [n, 2], equal where sources are; documents without a source are a group of their own."""
+    places, names = names_of(documents, "source")
+    hashes = np.frombuffer(b"".join(map(id_hash, names)) + bytes(16), "<u8").reshape(-1, 2)
+    return hashes[places]
 
 
 def lengths(documents: pa.Table, column: str) -> np.ndarray:
     """int64 [n]: tokens or characters, 0 where they are not known."""
-    return documents[column].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers(documents, column, missing=0).astype(np.int64)
 
 
 class SendSample(beam.DoFn):
@@ -176,7 +171,7 @@ class WriteGroupRanks(WriteGathered):
             if number >= 0:
                 found[self.rows["range"] == number] += self._carries[int(number)]
         score = np.zeros(len(documents), np.int64)
-        score[np.searchsorted(documents["row"].to_numpy(), self.rows["row"])] = found
+        score[np.searchsorted(numbers(documents, "row"), self.rows["row"])] = found
         if self.quotas is not None:
             bins, where = np.unique(length_bins(lengths(documents, self.groups.length)), return_inverse=True)
             score -= np.array([self.quotas.get(int(one), 0) for one in bins], np.int64)[where]
@@ -193,8 +188,8 @@ class WriteGroupRanks(WriteGathered):
         if self.groups.clusters is None or self.groups.by != ("cluster",):
             raise ValueError("places are relative to clusters alone")
         sizes = load_array(self.groups.clusters, "statistics")[0]
-        cluster = self.groups.clusters.read(unit, ["cluster"])["cluster"].combine_chunks().fill_null(0)
-        return (score - 0.5) / np.maximum(sizes[cluster.to_numpy(zero_copy_only=False)], 1)
+        cluster = read_numbers(self.groups.clusters, unit, "cluster", missing=0)
+        return (score - 0.5) / np.maximum(sizes[cluster], 1)
 
 
 @dataclass

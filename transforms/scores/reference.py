@@ -25,6 +25,7 @@ from sluice.transforms.scores.bins import Bin, ScoreBin, ScoreBins, at_scale, pl
 from sluice.transforms.scores.copies import NONE
 from sluice.transforms.stages import counters, memory, progress
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import numbers, read_numbers
 from sluice.transforms.stages.writing import WriteGathered
 
 RESULT = np.dtype(
@@ -102,7 +103,7 @@ class Earlier:
 
 def kept_rows(members: Members, unit: int) -> np.ndarray:
     """uint8 with a bit for every row up to the unit's last, lowest bit first: 1 where the document is still in."""
-    rows = members.documents.read(unit, ["row"])["row"].to_numpy()
+    rows = read_numbers(members.documents, unit, "row")
     bits = np.zeros(int(rows[-1]) + 1 if len(rows) else 0, bool)
     bits[rows] = members.alive(unit)
     return np.packbits(bits, bitorder="little")
@@ -194,7 +195,7 @@ class WriteReferenceScores(WriteGathered):
     def write(self, unit: Unit) -> None:
         documents = self.members.documents.read(unit.id, ["row", "tokens", *self.guard.columns()])
         alive = self.members.alive(unit.id)
-        at = np.searchsorted(documents["row"].to_numpy(), self.rows["row"])
+        at = np.searchsorted(numbers(documents, "row"), self.rows["row"])
         score = np.full(len(documents), NEVER)
         dots = self.rows["score"].astype(np.int64)
         score[at] = np.where(dots == NO_NEIGHBOUR, NEVER, dots)

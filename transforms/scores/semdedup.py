@@ -17,6 +17,7 @@ from sluice.transforms.scores.bins import Bin, ScoreBin, ScoreBins, at_scale, pl
 from sluice.transforms.scores.copies import NONE
 from sluice.transforms.stages import counters, memory, progress
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.columns import not_null, numbers
 from sluice.transforms.stages.writing import WriteGathered
 
 RESULT = np.dtype(
@@ -100,7 +101,7 @@ class WriteSemDeDupScores(WriteGathered):
     def write(self, unit: Unit) -> None:
         documents = self.members.documents.read(unit.id, ["row", "tokens", *self.guard.columns()])
         alive = self.members.alive(unit.id)
-        rows = documents["row"].to_numpy()
+        rows = numbers(documents, "row")
         score = np.full(len(rows), NEVER)
         neighbour_unit = np.full(len(rows), NONE)
         neighbour_row = np.full(len(rows), NONE)
@@ -114,10 +115,10 @@ class WriteSemDeDupScores(WriteGathered):
         copies = 0
         if self.members.copies is not None:
             first = self.members.copies.read(unit.id)
-            is_copy = ~first["first_row"].combine_chunks().is_null().to_numpy(False)
+            is_copy = not_null(first, "first_row")
             score[is_copy] = self.scale**2
-            neighbour_unit[is_copy] = first["first_unit"].to_numpy(zero_copy_only=False)[is_copy]
-            neighbour_row[is_copy] = first["first_row"].to_numpy(zero_copy_only=False)[is_copy]
+            neighbour_unit[is_copy] = numbers(first, "first_unit")[is_copy]
+            neighbour_row[is_copy] = numbers(first, "first_row")[is_copy]
             copies = int(is_copy.sum())
         if len(at) + copies != alive.sum():
             raise ValueError(f"unit {unit.id}: {len(at)} scores and {copies} copies for {alive.sum()} documents")

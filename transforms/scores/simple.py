@@ -12,7 +12,7 @@ from sluice.transforms.scores.base import NEVER, Guard, write_scores
 from sluice.transforms.scores.copies import NONE
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes, survivors
+from sluice.transforms.stages.columns import fixed_bytes, not_null, numbers, read_numbers, survivors
 from sluice.transforms.stages.writing import WriteUnit
 
 
@@ -71,10 +71,8 @@ class ExactScores(WriteScores):
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
         first = self.copies.read(unit)
-        is_copy = ~first["first_row"].combine_chunks().is_null().to_numpy(False)
-        unit_of, row_of = (
-            first[name].combine_chunks().fill_null(NONE).to_numpy(zero_copy_only=False) for name in first.column_names
-        )
+        is_copy = not_null(first, "first_row")
+        unit_of, row_of = (numbers(first, name, missing=NONE) for name in first.column_names)
         return np.where(is_copy, np.int64(1), NEVER), (unit_of, row_of)
 
 
@@ -88,9 +86,9 @@ class PrototypeScores(WriteScores):
     direction: str = "far"
 
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
-        similarity = self.clusters.read(unit, ["similarity"])["similarity"].combine_chunks().fill_null(0)
+        similarity = read_numbers(self.clusters, unit, "similarity", missing=0)
         sign = 1 if self.direction == "far" else -1
-        return sign * similarity.to_numpy(zero_copy_only=False).astype(np.int64), None
+        return sign * similarity.astype(np.int64), None
 
 
 @dataclass

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.models.arrays.hashing import seeded
-from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.columns import fixed_bytes, numbers
 
 SIMILARITY = ("hard", "easy", "random")
 
@@ -49,7 +49,7 @@ def order_keys(
     """
     tie = seeded(fixed_bytes(documents["id_hash"], "V16"), seed, "tie")
     if order.kind == "column":
-        values = documents[f"number.{order.column}"].to_numpy(zero_copy_only=False).astype(np.float64)
+        values = numbers(documents, f"number.{order.column}").astype(np.float64)
         ordered = ordered_int(-values if order.descending else values)
         return np.where(np.isnan(values), np.iinfo(np.int64).max, ordered), tie
     if order.kind == "sources":
