@@ -64,7 +64,7 @@ def stage(tmp_path):
 
 def writer(stage, **options) -> WriteEmbeddings:
     return WriteEmbeddings(
-        stage.embeddings, stage.documents, keep=None, fields=stage.fields, embedder=stage.embedder, **options
+        stage.target, stage.documents, keep=None, fields=stage.fields, embedder=stage.embedder, **options
     )
 
 
@@ -76,7 +76,7 @@ def test_the_next_window_is_prepared_while_one_is_computed(stage, monkeypatch):
     (unit,) = read_units(stage.inventory)
     write.write(unit)
     assert write._embedder.computed == WINDOWS
-    assert stage.embeddings.describe(unit.id).rows == 30 == progress.done(write.stage)
+    assert stage.target.describe(unit.id).rows == 30 == progress.done(write.stage)
 
 
 class Stopped(Slow):
@@ -118,10 +118,10 @@ def test_a_unit_goes_on_with_the_window_that_it_was_stopped_at(stage, monkeypatc
             assert progress.done(write.stage) == 30
         return write._embedder
 
-    part = Path(stage.embeddings.path(unit.id))
+    part = Path(stage.target.path(unit.id))
     had_before: list[int] = []
     tried(WINDOWS)
-    whole, described = part.read_bytes(), stage.embeddings.describe(unit.id)
+    whole, described = part.read_bytes(), stage.target.describe(unit.id)
     assert described.stats["tokens"] > 0 and described.stats["embedded"] <= 30
     part.unlink()
     tried(1)
@@ -131,7 +131,7 @@ def test_a_unit_goes_on_with_the_window_that_it_was_stopped_at(stage, monkeypatc
     assert len(left) == 2
     had_before += [len(pq.read_table(path, partitioning=None)) for path in left]
     assert tried(WINDOWS).computed == 1
-    assert part.read_bytes() == whole and stage.embeddings.describe(unit.id) == described
+    assert part.read_bytes() == whole and stage.target.describe(unit.id) == described
     assert list(part.parent.iterdir()) == [part]
 
 
@@ -141,7 +141,7 @@ def test_windows_that_take_no_time_leave_no_files(stage):
     (unit,) = read_units(stage.inventory)
     with pytest.raises(KeyboardInterrupt):
         write.write(unit)
-    assert not list(Path(stage.embeddings.url).glob("windows-*"))
+    assert not list(Path(stage.target.url).glob("windows-*"))
 
 
 def test_a_worker_without_the_accelerator_that_was_asked_for_says_so(stage):
