@@ -83,6 +83,7 @@ check: $(STAMP)
 	$(BIN)/ruff check --quiet .
 	@mkdir -p build/types/sluice
 	@for folder in models transforms pipelines; do ln -sfn ../../../$$folder build/types/sluice/$$folder; done
+	@for file in pipelines/front/*.py; do ln -sfn ../../../$$file build/types/sluice/; done
 	MYPYPATH=build/types $(BIN)/mypy --namespace-packages --explicit-package-bases --package sluice
 
 # Each in a minute or less, but scale: three.

@@ -1,14 +1,14 @@
-"""Packaging: the folders of this repository install as sluice.models, sluice.transforms, sluice.pipelines."""
+"""Packaging: models/ installs as sluice.models, the other layers likewise, pipelines/front/ as sluice itself."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 FOLDERS = ("models", "transforms", "pipelines")
-PACKAGES = {
+PACKAGES = {"sluice": "pipelines/front"} | {
     f"sluice.{name}": name.replace(".", "/")
     for folder in FOLDERS
-    for name in (folder, *(f"{folder}.{child}" for child in find_packages(folder)))
+    for name in (folder, *(f"{folder}.{child}" for child in find_packages(folder, exclude=["front"])))
 }
 
 # The wide ranges a user's own environment may choose from; constraints.txt holds the set the tests run with.

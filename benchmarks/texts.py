@@ -49,7 +49,7 @@ def _web() -> Iterator[Record]:
 def _docstrings() -> Iterator[Record]:
     import sysconfig
 
-    from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+    from sluice.pipelines.commands.sample_corpus.command import write_sample_corpus
 
     with tempfile.TemporaryDirectory() as folder:
         write_sample_corpus(f"{folder}/corpus", roots=[sysconfig.get_paths()["stdlib"]])

@@ -13,7 +13,7 @@ LAYERS = ("models", "transforms", "pipelines")
 FOLDERS = (*LAYERS, "templates", "benchmarks", "tests")
 HEAVY = {"tensorflow", "tensorflow_text", "jax", "flax", "scann", "apache_beam"}
 # Every package of the source, lowest first: a file imports from its own package and from those above it in this list.
-# A file that lies in none of them (pipelines/main.py) is above all.
+# One that lies in none of them (pipelines/main.py) is above all. pipelines/curate is a file.
 PACKAGES = (
     "models/arrays",
     "models/checkpoints",
@@ -46,10 +46,12 @@ PACKAGES = (
     "pipelines/recipe",
     "pipelines/run",
     "pipelines/report",
+    "pipelines/curate",
     "pipelines/launch",
     "pipelines/status",
     "pipelines/plan",
     "pipelines/commands",
+    "pipelines/front",
 )
 # What runs code hidden in data, or makes code of strings.
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
@@ -184,7 +186,9 @@ def imports_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
             parts = name.split(".")
             if parts[0] == "sluice":
                 # The last part is a file, a folder, or something that a file defines.
-                places = ("/".join(parts[1:end]) for end in range(len(parts), 1, -1))
+                names = ["/".join(parts[1:end]) for end in range(len(parts), 1, -1)]
+                # sluice.finished_run is pipelines/front/finished_run.
+                places = (place for name in names for place in (name, f"pipelines/front/{name}"))
                 found[file].update([next(place for place in places if place in sources)])
         found[file].discard(file)
     return found
@@ -250,11 +254,11 @@ def test_packages_import_only_what_stands_below_them() -> None:
 
 
 def test_every_package_is_there() -> None:
-    assert [name for name in PACKAGES if not (ROOT / name).is_dir()] == []
+    assert [name for name in PACKAGES if not (ROOT / name).is_dir() and not (ROOT / f"{name}.py").is_file()] == []
 
 
 def test_every_file_is_in_a_package_or_starts_something() -> None:
-    assert {file for file in source_files() if not package_of(file)} == {*LAYERS, "pipelines/main", "pipelines/curate"}
+    assert {file for file in source_files() if not package_of(file)} == {*LAYERS, "pipelines/main"}
 
 
 def test_an_import_that_climbs_is_noticed_wherever_it_stands() -> None:

@@ -54,11 +54,17 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+def source_files(root: Path) -> list[Path]:
+    """Every module and data file of the three folders."""
+    data = [path for kind in ("*.yaml", "*.json") for path in (root / "pipelines" / "plan").glob(kind)]
+    return [*data, *(path for layer in LAYERS for path in (root / layer).rglob("*.py"))]
+
+
 def modules(root: Path) -> set[str]:
-    """Every module and data file of the three folders, as the wheel should name it."""
-    found = [path for layer in LAYERS for path in (root / layer).rglob("*.py")]
-    found += (path for kind in ("*.yaml", "*.json") for path in (root / "pipelines" / "plan").glob(kind))
-    return {f"sluice/{path.relative_to(root).as_posix()}" for path in found}
+    """The source files as the wheel should name them."""
+    names = (path.relative_to(root).as_posix() for path in source_files(root))
+    # What stands in pipelines/front is installed as sluice itself.
+    return {f"sluice/{name.removeprefix('pipelines/front/')}" for name in names}
 
 
 def test_the_wheel_holds_every_module_the_licence_and_nothing_else(copy: Path, dist: Path) -> None:
@@ -72,7 +78,7 @@ def test_the_sdist_holds_what_building_needs(copy: Path, dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names >= {*FILES, *(name.removeprefix("sluice/") for name in modules(copy))}
+    assert names >= {*FILES, *(path.relative_to(copy).as_posix() for path in source_files(copy))}
 
 
 def test_every_mapped_folder_is_a_package() -> None:

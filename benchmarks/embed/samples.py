@@ -23,7 +23,7 @@ def documents(count: int) -> list[str]:
 
 def sample(limit: int | None = None) -> list[str]:
     """Texts of the sample corpus, made where it is not there."""
-    from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+    from sluice.pipelines.commands.sample_corpus.command import write_sample_corpus
 
     with tempfile.TemporaryDirectory() as folder:
         found = ROOT / "sample"

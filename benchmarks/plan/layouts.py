@@ -39,7 +39,7 @@ SAMPLED = ("documents", "corpus")
 
 def write_layouts(folder: str, documents: int) -> int:
     """The docstrings in every layout -> how many there are."""
-    from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+    from sluice.pipelines.commands.sample_corpus.command import write_sample_corpus
 
     write_sample_corpus(f"{folder}/plain", shards=8, limit=documents)
     texts = [line for path in sorted(Path(folder, "plain").iterdir()) for line in path.read_bytes().splitlines()]

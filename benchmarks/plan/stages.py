@@ -16,7 +16,7 @@ def make_vectors(path: str, documents: int, dimension: int, *, template: bool) -
 
 
 def make_texts(path: str, documents: int) -> None:
-    from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+    from sluice.pipelines.commands.sample_corpus.command import write_sample_corpus
 
     write_sample_corpus(path, limit=documents)
 

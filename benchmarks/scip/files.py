@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.scip import corruptions
-from sluice.pipelines.commands.sample_corpus import MAXIMUM_FILE_BYTES, python_files, search_roots
+from sluice.pipelines.commands.sample_corpus.docstrings import MAXIMUM_FILE_BYTES, python_files, search_roots
 
 LEAST_CHARACTERS = 300
 

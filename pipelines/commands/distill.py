@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models.checkpoints.default import default_model_dir
+from sluice.models.embedders import distill
+from sluice.models.embedders.describe import default_cache
 from sluice.pipelines.terminal.printing import emit
+from sluice.transforms.corpus import reading
+from sluice.transforms.documents.inventory import Inputs
+from sluice.transforms.records.records import Fields
 
 UNIT_BYTES = 128 << 20
 
@@ -42,8 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sluice.models.checkpoints.default import default_model_dir
-
     found = distil(
         args.model or default_model_dir(),
         args.output,
@@ -72,9 +76,6 @@ def distil(
     Returns {output, tokens, dimensions, documents, corpus_tokens}. Raises ValueError for a model or dimensions that do
     not go, FileExistsError when output is there and not empty.
     """
-    from sluice.models.embedders import distill
-    from sluice.models.embedders.describe import default_cache
-
     target = Path(output).expanduser()
     if "://" in output:
         raise ValueError(f"the table is written to a local directory, not to {output}")
@@ -119,16 +120,11 @@ class _Texts:
     """The valid texts of a corpus, a window at a time, and how many `documents` there were."""
 
     def __init__(self, paths: tuple[str, ...], text: str) -> None:
-        from sluice.transforms.documents.inventory import Inputs
-        from sluice.transforms.records.records import Fields
-
         self._units = Inputs(paths, None, UNIT_BYTES).plan()
         self._fields = Fields(text=text)
         self.documents = 0
 
     def __iter__(self) -> Iterator[list[str]]:
-        from sluice.transforms.corpus import reading
-
         for unit in self._units:
             for window in reading.read_unit(unit, self._fields):
                 texts = list(window.texts or ())

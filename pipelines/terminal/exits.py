@@ -39,7 +39,7 @@ def exit_code(work: Callable[[], int], *, verbose: bool = False, resumes: bool =
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if sys.stderr.isatty() else logging.INFO)
     try:
         return work()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
         to_stderr(one_line(f"sluice: {error}"))
         return 2
     except (RuntimeError, OSError) as error:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sluice.pipelines.commands.explain import explain
-from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+from sluice.pipelines.commands.explain.command import explain
+from sluice.pipelines.commands.sample_corpus.command import write_sample_corpus
 from sluice.pipelines.curate import curate
 from sluice.pipelines.run.layout import stage_names
 from sluice.pipelines.status.status import status

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sluice.pipelines.commands.explain import explain
+from sluice.pipelines.commands.explain.command import explain
 from sluice.pipelines.main import main
 from sluice.pipelines.run.prepare import open_run
 from sluice.pipelines.run.runner import run_stages

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+from sluice.pipelines.commands.sample_corpus.command import write_sample_corpus
 
 DIMENSION = 96
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.pipelines.commands.sample_corpus import write_sample_corpus
+from sluice.pipelines.commands.sample_corpus.command import write_sample_corpus
 from sluice.pipelines.status.status import status
 from tests.docs.pages import ROOT, play
 from tests.engines import fetch

@@ -13,7 +13,8 @@ import pytest
 from sluice.models.embedders import describe
 from sluice.models.embedders.config import EmbedderConfig
 from sluice.models.reporting import comparison
-from sluice.pipelines.commands import compare_embedders, variants
+from sluice.pipelines.commands.compare_embedders import command as compare_embedders
+from sluice.pipelines.commands.compare_embedders import variants
 from sluice.pipelines.curate import curate
 from sluice.pipelines.main import main
 from sluice.pipelines.recipe.options import build_recipe

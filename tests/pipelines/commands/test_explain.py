@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sluice.pipelines.commands import explain as command
-from sluice.pipelines.commands.explain import explain, render
+from sluice.pipelines.commands.explain import command
+from sluice.pipelines.commands.explain.command import explain, render
 from tests.pipelines.corpora import artifact, decisions
 from tests.pipelines.reading_back import rewrite, shown
 

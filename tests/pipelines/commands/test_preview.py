@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from sluice.models.arrays.vectors import COARSE
-from sluice.pipelines.commands import preview as command
-from sluice.pipelines.commands.preview import PAIRS, SHOWN, THRESHOLDS, preview, render
+from sluice.pipelines.commands.preview import command
+from sluice.pipelines.commands.preview.command import PAIRS, SHOWN, THRESHOLDS, preview, render
 from sluice.transforms import storage
 from tests.pipelines.reading_back import shown, whole
 

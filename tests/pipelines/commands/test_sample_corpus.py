@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.pipelines.commands import sample_corpus
+from sluice.pipelines.commands.sample_corpus import command as sample_corpus
+from sluice.pipelines.commands.sample_corpus import docstrings
 
 LONG = "Says what goes in and what comes out, at some length. " * 5
 MODULE = f'''"""The module. {LONG}"""
@@ -182,14 +183,14 @@ def test_impossible_arguments_are_refused(packages: str, tmp_path: Path, argumen
 
 def test_a_failure_leaves_nothing_behind(packages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(tmp_path.iterdir())
-    parse = sample_corpus._parse
+    parse = docstrings._parse
 
     def fail_late(path: Path) -> object:
         if path.parent.name == "gamma":
             raise KeyboardInterrupt
         return parse(path)
 
-    monkeypatch.setattr(sample_corpus, "_parse", fail_late)
+    monkeypatch.setattr(docstrings, "_parse", fail_late)
     with pytest.raises(KeyboardInterrupt):
         sample_corpus.write_sample_corpus(str(tmp_path / "out"), roots=[packages])
     assert sorted(tmp_path.iterdir()) == before
@@ -202,7 +203,7 @@ def test_nothing_to_harvest_is_an_error_and_leaves_nothing_behind(tmp_path: Path
 
 
 def test_the_command_harvests_this_installation_and_says_what_it_found(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sluice.pipelines.commands.sample_corpus", "out", "--documents", "400"]
+    command = [sys.executable, "-m", "sluice.pipelines.main", "sample-corpus", "out", "--documents", "400"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("out: 400 documents, ")
     found = documents(tmp_path / "out")
@@ -210,4 +211,4 @@ def test_the_command_harvests_this_installation_and_says_what_it_found(tmp_path:
     assert all(len(d["text"]) >= 200 and not d["path"].startswith("/") for d in found)
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 2
-    assert again.stderr.startswith("sample-corpus: out exists")
+    assert again.stderr.startswith("sluice: out exists")

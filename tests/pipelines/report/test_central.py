@@ -6,8 +6,8 @@ import pytest
 from sluice.models.arrays.hashing import id_hash, seeded
 from sluice.models.arrays.vectors import COARSE
 from sluice.pipelines.commands.clusters import clusters, render
-from sluice.pipelines.commands.explain import explain
-from sluice.pipelines.commands.explain import render as render_explanation
+from sluice.pipelines.commands.explain.command import explain
+from sluice.pipelines.commands.explain.command import render as render_explanation
 from sluice.pipelines.report.report import summary
 from sluice.pipelines.terminal.printing import printable
 from sluice.transforms.clusters import central

@@ -8,7 +8,7 @@ from math import ceil
 import pytest
 
 from sluice.models.checkpoints.default import default_model_dir
-from sluice.pipelines.commands.explain import explain
+from sluice.pipelines.commands.explain.command import explain
 from tests.pipelines.corpora import fates, kept_ids, run_d4
 
 WITH_MODEL = {"vector": None, "tokens": None, "clusters": None}

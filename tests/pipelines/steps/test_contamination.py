@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sluice.models.arrays import vectors
 from sluice.models.methods.shared_words import words
 from sluice.pipelines.base.items import too_short_lines
-from sluice.pipelines.commands.explain import explain, render
+from sluice.pipelines.commands.explain.command import explain, render
 from sluice.pipelines.report.page import summary
 from sluice.pipelines.steps.contamination import Contamination
 from sluice.transforms.scores.items import BadItems, Items

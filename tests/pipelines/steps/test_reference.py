@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from sluice.models.arrays import vectors
 from sluice.models.arrays.products import above, best_match
-from sluice.pipelines.commands.explain import explain, render
+from sluice.pipelines.commands.explain.command import explain, render
 from sluice.pipelines.status.status import status
 from sluice.pipelines.steps.reference import Reference
 from sluice.transforms.clusters.centroids import load_array

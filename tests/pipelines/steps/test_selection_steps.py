@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.models.checkpoints.default import default_model_dir
 from sluice.models.cut import select
-from sluice.pipelines.commands.explain import explain
+from sluice.pipelines.commands.explain.command import explain
 from sluice.pipelines.curate import run_recipe
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run import runner

@@ -13,7 +13,7 @@ from sluice.models.arrays.hashing import seeded
 from sluice.models.methods import ngram, quality
 from sluice.models.methods.components import stars
 from sluice.models.methods.minhash import band_hashes, shingle_sets, similar
-from sluice.pipelines.commands.explain import explain, render
+from sluice.pipelines.commands.explain.command import explain, render
 from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.runner import StageFailed
 from sluice.pipelines.steps import minhash as minhash_step

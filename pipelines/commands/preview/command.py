@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sluice.pipelines.base.step import Step
-from sluice.pipelines.commands.preview_page import CHARACTERS, render
+from sluice.pipelines.commands.preview.page import CHARACTERS, render
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.run.finished import Text as Document
 from sluice.pipelines.terminal.printing import emit

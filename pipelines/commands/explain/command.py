@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipelines.commands.explain_page import render
-from sluice.pipelines.commands.lookup import addresses_of
+from sluice.pipelines.commands.explain.lookup import addresses_of
+from sluice.pipelines.commands.explain.page import render
 from sluice.pipelines.report.central import cluster_of
 from sluice.pipelines.run.finished import Address, Finished, plain
 from sluice.pipelines.terminal.printing import emit
