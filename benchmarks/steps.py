@@ -4,7 +4,7 @@
     python benchmarks/steps.py --steps density scip --documents 1000000
     python benchmarks/steps.py --steps '{"step": "minhash", "verify": "0.7"}'
     python benchmarks/steps.py --quick                     # 3,000 documents: a check that everything runs
-    python benchmarks/steps.py --document docs/methods.md  # write the table into the page
+    python benchmarks/steps.py --document docs/methods/vectors.md  # write the table into the page
 
 A step is a name (with its defaults, and half of the documents to keep) or a step as recipes have it, in JSON. Each runs
 in a process of its own, over documents of 60 words with given vectors. Reading and writing the corpus out are the same

@@ -15,7 +15,7 @@ from sluice.pipelines.run.resources import check_beam_args
 from tests.pipelines.corpora import kept_ids, make_rows, run_d4, write_jsonl
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("templates/*.md")])
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("templates/*.md")])
 
 
 def commands(page: Path) -> list[str]:
@@ -65,8 +65,9 @@ def test_links_and_paths_of_the_repository_lead_somewhere(page):
 
 
 def test_the_list_of_pages_names_every_page():
-    listed = re.findall(r"^- \[[\w.-]+\]\(([\w.-]+)\): \S", (ROOT / "docs" / "README.md").read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(path.name for path in ROOT.glob("docs/*.md") if path.name != "README.md")
+    listed = re.findall(r"^- \[[\w./-]+\]\(([\w./-]+)\): \S", (ROOT / "docs" / "README.md").read_text(), re.MULTILINE)
+    pages = (path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
+    assert sorted(listed) == sorted(page for page in pages if page != "README.md")
 
 
 def test_every_make_target_in_the_documents_exists():

@@ -8,7 +8,7 @@ import yaml
 
 from sluice.pipelines.recipe.recipe import Recipe
 
-PAGE = (Path(__file__).parent.parent / "docs" / "methods-selection.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs" / "methods" / "selection.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 

@@ -1,6 +1,6 @@
-"""What every pruning method finds where the truth is known, beside random: the tables of docs/proof.md.
+"""What every pruning method finds where the truth is known, beside random: the tables of docs/measured/proof.md.
 
-    python -m benchmarks.proof --document docs/proof.md       # everything, a quarter of an hour on 2 idle cores
+    python -m benchmarks.proof --document docs/measured/proof.md  # all of it, a quarter of an hour on 2 idle cores
     python -m benchmarks.proof --only contamination code      # parts of it, printed
     python -m benchmarks.proof --share 0.3                    # a third of every corpus
     python -m benchmarks.proof --quick                        # a twentieth, and few settings: a check that all runs

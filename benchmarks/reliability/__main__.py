@@ -1,7 +1,7 @@
-"""What was done to runs, how often, and what came out: the tables of docs/reliability.md.
+"""What was done to runs, how often, and what came out: the tables of docs/measured/reliability.md.
 
     python -m benchmarks.reliability                                 # all of it, printed; about an hour
-    python -m benchmarks.reliability --document docs/reliability.md  # written into the page
+    python -m benchmarks.reliability --document docs/measured/reliability.md  # written into the page
     python -m benchmarks.reliability --only bombs disks
     python -m benchmarks.reliability --quick                         # a few tries of each: that all of it runs
 

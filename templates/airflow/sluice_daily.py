@@ -3,7 +3,7 @@
 A day's recipe is in `steps`: copies within the day go, then what resembles a document that `base` (a finished run over
 the corpus so far, with a step over clusters) or an earlier day kept, then near-duplicates within the day. Days go one
 after another, and a day refuses to start while the one before it has failed. It is scheduled once `[sluice]
-daily_input`, `daily_runs` and `daily_base` are set (docs/airflow.md).
+daily_input`, `daily_runs` and `daily_base` are set (docs/launch/airflow.md).
 """
 
 import json

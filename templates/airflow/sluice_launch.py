@@ -43,7 +43,7 @@ def job_name(stage: str, context: Any) -> str:
 
 
 def environment(stage: str, params: Any) -> dict[str, Any]:
-    """The machines of a stage, as docs/dataflow.md advises; which image they run, the template says."""
+    """The machines of a stage, as docs/launch/dataflow.md advises; which image they run, the template says."""
     part = stage.rsplit("/", 1)[-1]
     wide = stage in ("documents", "embeddings", "corpus") or part == "clusters" or "-semdedup/scores" in stage
     found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What docs/airflow.md says to type works as it stands."""
+"""What docs/launch/airflow.md says to type works as it stands."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.docs.pages import play
 from tests.pipelines.corpora import kept_ids
 from tests.warm import warm_python
 
-PAGE = ROOT / "docs" / "airflow.md"
+PAGE = ROOT / "docs" / "launch" / "airflow.md"
 
 
 @pytest.fixture

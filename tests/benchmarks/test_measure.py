@@ -22,7 +22,7 @@ def test_tables_are_put_between_the_markers_of_a_page(tmp_path, capsys):
     assert capsys.readouterr().out == "shown\n"
     with pytest.raises(ValueError, match="end of projected"):
         measure.fill(page, projected="text")
-    markers = (measure.ROOT / "docs/scale.md").read_text()
+    markers = (measure.ROOT / "docs/measured/scale.md").read_text()
     assert all(
         markers.count(f"<!-- {part}{name} -->") == 1 for part in ("", "end of ") for name in ("measured", "projected")
     )

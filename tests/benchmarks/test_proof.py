@@ -242,7 +242,7 @@ def test_controls_keep_as_many_documents_or_tokens(tmp_path) -> None:
 
 
 def test_every_part_has_its_place_in_the_page() -> None:
-    page = (ROOT / "docs" / "proof.md").read_text()
+    page = (ROOT / "docs" / "measured" / "proof.md").read_text()
     for name in command.PARTS:
         assert page.count(f"<!-- {name} -->") == page.count(f"<!-- end of {name} -->") == 1
 

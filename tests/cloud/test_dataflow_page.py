@@ -1,4 +1,4 @@
-"""The sequence in docs/dataflow.md works as it stands: images, templates, a job for each stage, over the emulator.
+"""The sequence in docs/launch/dataflow.md works as it stands: images, templates, a job a stage, over the emulator.
 
 docker and gcloud are stand-ins: no image is built, and a job runs on this machine.
 """
@@ -42,7 +42,7 @@ def programs(bucket, tmp_path, monkeypatch):
 
 
 def test_the_sequence_of_the_page_runs_from_top_to_bottom(programs, bucket):
-    assert play(ROOT / "docs" / "dataflow.md", {"gs://bucket": bucket}) == 3
+    assert play(ROOT / "docs" / "launch" / "dataflow.md", {"gs://bucket": bucket}) == 3
     found = status(f"{bucket}/runs/first")
     assert (found["state"], found["recipe"]) == ("finished", "d4")
     assert listing.list_files(f"{bucket}/runs/first/corpus")

@@ -1,4 +1,4 @@
-"""The sequence in docs/flink.md runs as it stands on a cluster of this machine, D4 with a tiny model."""
+"""The sequence in docs/launch/flink.md runs as it stands on a cluster of this machine, D4 with a tiny model."""
 
 import contextlib
 import os
@@ -69,7 +69,7 @@ def test_the_sequence_of_the_page_runs_from_top_to_bottom(flink):
             server = servers.start(str(port), ["bash", "-c", f"exec env {text}" if "=" in text.split()[0] else text])
             server.wait_until(lambda: listening(port), seconds=120)
 
-        assert play(ROOT / "docs" / "flink.md", instead, start=start) == 4
+        assert play(ROOT / "docs" / "launch" / "flink.md", instead, start=start) == 4
     found = status(str(flink / "data" / "runs" / "first"))
     assert (found["state"], found["recipe"]) == ("finished", "d4")
     assert len(kept_ids(flink / "data" / "runs" / "first")) == DOCUMENTS // 2

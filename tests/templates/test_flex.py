@@ -198,7 +198,7 @@ def test_a_template_names_the_image_for_the_launcher_and_for_the_workers(tmp_pat
 
 
 def test_the_documented_launch_names_a_template_and_parameters_that_there_are():
-    page = (FOLDER.parents[1] / "docs" / "dataflow.md").read_text().replace("\\\n", " ")
+    page = (FOLDER.parents[1] / "docs" / "launch" / "dataflow.md").read_text().replace("\\\n", " ")
     # The others are played (tests/cloud/test_page.py).
     (launch,) = [line for line in page.splitlines() if line.startswith("gcloud dataflow flex-template run")]
     words = shlex.split(launch)
