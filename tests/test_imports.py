@@ -257,6 +257,13 @@ def test_every_package_is_there() -> None:
     assert [name for name in PACKAGES if not (ROOT / name).is_dir() and not (ROOT / f"{name}.py").is_file()] == []
 
 
+def test_the_page_about_the_source_names_every_package_in_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    places = [max(page.find(f"`{name}`"), page.find(f"`{name}.py`")) for name in PACKAGES]
+    assert [name for name, place in zip(PACKAGES, places) if place < 0] == []
+    assert [PACKAGES[place] for place in sorted(range(len(PACKAGES)), key=places.__getitem__)] == list(PACKAGES)
+
+
 def test_every_file_is_in_a_package_or_starts_something() -> None:
     assert {file for file in source_files() if not package_of(file)} == {*LAYERS, "pipelines/main"}
 
