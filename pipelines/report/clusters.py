@@ -1,8 +1,46 @@
-"""How centroids were made, from their manifest: for the report, its page and `sluice clusters`."""
+"""What is said about a finished clustering, and how its centroids were made: in the report, its page and `clusters`."""
 
 from typing import Any
 
+import numpy as np
+
+from sluice.models.clustering import skew
+from sluice.models.reporting import audit
+from sluice.pipelines.report.central import add_central
+from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.terminal.printing import number, printable
+from sluice.transforms.audit.views import AuditedStep
+from sluice.transforms.clusters.centroids import load_array
+
+
+def describe_clustering(run: Finished, step: AuditedStep, removed: np.ndarray | None) -> dict[str, Any]:
+    """Of a finished step over clusters: sizes, similarity, training, splits and the largest clusters.
+
+    removed: documents that the step removed from each cluster, int [k].
+    """
+    assert step.centroids is not None and step.clusters is not None, step.name
+    statistics = load_array(step.clusters, "statistics")
+    made, assigned = step.centroids.manifest["totals"], step.clusters.manifest["totals"]
+    in_order = made.get("splits", [])
+    splits = sorted(in_order, key=lambda split: (-split[1], split[0]))
+    sizes = skew.largest_clusters(statistics, in_order, removed)
+    add_central(run, step.clusters, sizes["largest"], made)
+    return {
+        "step": step.name,
+        **audit.cluster_summary(statistics, removed),
+        **sizes,
+        "training": training(made),
+        "split": {
+            "clusters": len(splits),
+            "parts": sum(parts for _, parts in splits),
+            "largest": [{"cluster": cluster, "parts": parts} for cluster, parts in splits[: audit.WORST]],
+        },
+        "assignment": {
+            "method": made["method"],
+            "checked": assigned.get("checked"),
+            "agreed": assigned.get("agreed"),
+        },
+    }
 
 
 def training(totals: dict[str, Any]) -> dict[str, Any]:
