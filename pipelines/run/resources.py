@@ -8,7 +8,7 @@ import argparse
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -25,6 +25,26 @@ from sluice.transforms.embeddings.embed import Embed
 
 log = logging.getLogger("sluice")
 ACCELERATOR = re.compile(r"type:[\w-]+(;[\w-]+(:[\w.-]+)?)*")
+
+
+View = TypeVar("View", bound=PipelineOptions)
+
+
+class Options(PipelineOptions):
+    """Beam's options, each of whose views is made once.
+
+    Beam asks for a view of them some 110 times a job, and each would be an argument parser built anew: a tenth of what
+    a small job takes.
+    """
+
+    def view_as(self, cls: type[View]) -> View:
+        views = self.__dict__.setdefault("_views", {})  # PipelineOptions takes no attributes but options
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_views"}
 
 
 class ResourceOptions(PipelineOptions):

@@ -3,12 +3,11 @@
 import contextlib
 import logging
 import re
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
@@ -19,9 +18,9 @@ from sluice.pipelines.base.work import Stage
 from sluice.pipelines.run.holding import holding
 from sluice.pipelines.run.launches import Launch, launched
 from sluice.pipelines.run.layout import stage_names
-from sluice.pipelines.run.resources import check_resources, request_resources
+from sluice.pipelines.run.resources import Options, check_resources, request_resources
 from sluice.pipelines.run.run import Run
-from sluice.pipelines.terminal.repeating import repeating
+from sluice.pipelines.terminal.progress import counting
 from sluice.transforms.stages import counters, progress
 from sluice.transforms.stages.leftovers import remove_leftovers
 from sluice.transforms.storage import filesystems
@@ -31,9 +30,6 @@ log = logging.getLogger("sluice")
 DEFAULT_RUNNER = "FnApiRunner"
 # What Beam's local runners say when a worker's process is gone: killed, or out of memory.
 LOST_WORKER = ("Channel closed prematurely.",)
-
-
-View = TypeVar("View", bound=PipelineOptions)
 
 
 class StageFailed(RuntimeError):
@@ -128,23 +124,6 @@ def start_job(
         raise OSError(f"the job could not be staged below {place}: {error}") from error
 
 
-class Options(PipelineOptions):
-    """Beam's options, each of whose views is made once.
-
-    Beam asks for a view of them some 110 times a job, and each would be an argument parser built anew: a tenth of what
-    a small job takes.
-    """
-
-    def view_as(self, cls: type[View]) -> View:
-        views = self.__dict__.setdefault("_views", {})  # PipelineOptions takes no attributes but options
-        if cls not in views:
-            views[cls] = super().view_as(cls)
-        return views[cls]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_views"}
-
-
 def pipeline_options(beam_args: Sequence[str], stage: str, *, alone: bool = False) -> PipelineOptions:
     """Beam's options: the in-process runner unless another is named, and a name for the job.
 
@@ -197,36 +176,12 @@ def innermost(error: BaseException) -> str:
     return f"a worker process died ({text})" if text in LOST_WORKER else text
 
 
-@contextlib.contextmanager
-def _progress_line(stage: Stage, total: int | None) -> Iterator[None]:
+def _progress_line(stage: Stage, total: int | None) -> contextlib.AbstractContextManager[None]:
     """A live line on a terminal: documents, documents per second, time left. Nothing in logs."""
     progress.reset()
-    if not sys.stderr.isatty() or log.isEnabledFor(logging.INFO):
-        yield
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:32}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )
     # Listing a bucket is paid for.
     seconds = 0.5 if filesystems.is_local(stage.artifacts[-1].url) else 10
-    with Progress(*columns, console=Console(stderr=True), transient=True) as line:
-        task = line.add_task(stage.name, total=total, speed="")
-        started = time.monotonic()
-
-        def draw() -> None:
-            done = progress.done(stage.name) or _finished_rows(stage, total)
-            rate = done / max(time.monotonic() - started, 1e-9)
-            line.update(task, completed=min(done, total or done), speed=f"{rate:,.0f} documents/s")
-
-        with repeating(draw, seconds):
-            yield
+    return counting(stage.name, total, lambda: progress.done(stage.name) or _finished_rows(stage, total), every=seconds)
 
 
 def _finished_rows(stage: Stage, total: int | None) -> int:
