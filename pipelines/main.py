@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if beam_args:
                 raise ValueError(f"sluice {args.command} does not take {' '.join(beam_args)}")
             return args.run_command(args)
-        # Beam is imported already, by every command that takes its flags.
+        # heavy: Beam, which the commands that take its flags have imported already
         from sluice.pipelines.run.resources import check_beam_args
 
         check_beam_args(beam_args)

@@ -220,37 +220,36 @@ def source_files() -> dict[str, str]:
     return {name.removesuffix("/__init__"): path.read_text("utf-8") for name, path in paths.items()}
 
 
-# Being taken down.
-EXCEPTIONS: set[str] = {
-    "pipelines/base/clustered imports pipelines/run/adopting",
-    "pipelines/base/clustered imports pipelines/run/run",
-    "pipelines/base/items imports pipelines/run/finished",
-    "pipelines/base/items imports pipelines/run/run",
-    "pipelines/base/step imports pipelines/run/finished",
-    "pipelines/base/step imports pipelines/run/run",
-    "pipelines/base/work imports pipelines/run/run",
-    "pipelines/launch/jobs imports pipelines/curate",
-    "pipelines/launch/stage imports pipelines/curate",
-    "pipelines/plan/plan imports pipelines/curate",
-    "pipelines/recipe/options imports pipelines/run/resources",
-    "pipelines/report/page imports pipelines/commands/clusters",
-    "pipelines/report/report imports pipelines/commands/clusters",
-    "pipelines/steps/contamination imports pipelines/run/finished",
-    "pipelines/steps/contamination imports pipelines/run/run",
-    "pipelines/steps/quality imports pipelines/run/run",
-    "pipelines/steps/random_control imports pipelines/run/finished",
-    "pipelines/steps/random_control imports pipelines/run/run",
-    "pipelines/steps/reference imports pipelines/run/earlier",
-    "pipelines/steps/reference imports pipelines/run/finished",
-    "pipelines/steps/reference imports pipelines/run/run",
-    "pipelines/steps/target imports pipelines/run/run",
-}
-
-
 def test_packages_import_only_what_stands_below_them() -> None:
     # The layer's own __init__ makes settings for all below it.
     files = {file: text for file, text in source_files().items() if file not in LAYERS}
-    assert set(climbs(imports_of(files))) - EXCEPTIONS == set()
+    assert climbs(imports_of(files)) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle(imports_of({file: text for file, text in source_files().items() if file not in LAYERS})) == []
+
+
+def hidden_imports(source: str) -> list[int]:
+    """The lines of imports of sluice within functions, but those whose comment above begins with `heavy:`."""
+    lines = source.splitlines()
+    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
+    inner = (node for function in functions for node in ast.walk(function))
+    imports = {node.lineno for node in inner if isinstance(node, ast.ImportFrom) and node.module}
+    ours = sorted(line for line in imports if "from sluice" in lines[line - 1])
+    # Of several in a row, the first has the comment.
+    first = [line for line in ours if line - 1 not in ours]
+    return [line for line in first if not lines[line - 2].strip().startswith("# heavy:")]
+
+
+def test_imports_within_functions_say_which_heavy_library_they_put_off() -> None:
+    assert {file: lines for file, text in source_files().items() if (lines := hidden_imports(text))} == {}
+
+
+def test_an_import_that_is_hidden_in_a_function_is_noticed() -> None:
+    source = "def f():\n    from sluice.a import b\n    from sluice.a import c\n"
+    assert hidden_imports(source) == [2]
+    assert hidden_imports(source.replace("():\n", "():\n    # heavy: JAX\n")) == []
 
 
 def test_every_package_is_there() -> None:

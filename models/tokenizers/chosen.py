@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sluice.models import checkpoints
+from sluice.models.tokenizers import bert_files, library, sentencepiece, wordpiece, words
 
 TABLE = "model2vec"  # the model_type of a token table
 
@@ -38,8 +39,6 @@ class Tokenizer(Protocol):
 
 def kind(directory: str) -> ModuleType:
     """The module that reads a directory's tokenizer. Raises FileNotFoundError naming the files looked for."""
-    from sluice.models.tokenizers import bert_files, library, sentencepiece, wordpiece, words
-
     folder = Path(directory)
     if is_table(directory) and words.suits(directory):
         return words

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,7 +11,9 @@ from sluice.models.clustering import kmeans
 from sluice.models.clustering.two_level import plan_levels
 from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_path
+from sluice.pipelines.base.runs import CurrentRun
 from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Stage, Work
 from sluice.transforms.clusters.adopted import AdoptCentroids, check_embedding, content_digest
 from sluice.transforms.clusters.assign import AssignClusters, run_bytes
 from sluice.transforms.clusters.centroids import MakeCentroids, Members, Training
@@ -19,10 +21,6 @@ from sluice.transforms.clusters.refine import RefineCentroids
 from sluice.transforms.clusters.two_level import MakeTwoLevels
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.order import Order
-
-if TYPE_CHECKING:
-    from sluice.pipelines.base.work import Stage, Work
-    from sluice.pipelines.run.run import Run
 
 
 class Clustered(Step):
@@ -82,17 +80,17 @@ class Clustered(Step):
     def layout(self) -> tuple[Slot, ...]:
         return (*self.clustering(), *SCORED)
 
-    def check(self, run: "Run") -> None:
+    def check(self, run: CurrentRun) -> None:
         """Look for the centroids of another run; those of an earlier step of the run itself are not there yet."""
         if self.centroids is not None and not self.centroids.startswith(f"{run.url}/"):
             described = json.loads(json.dumps(run.embedding_recipe, default=str))
-            check_embedding(self._source(), described)
+            check_embedding(run.centroids_at(self.centroids, self.step), described)
 
-    def members(self, work: "Work", copies: Artifact | None = None) -> Members:
+    def members(self, work: Work, copies: Artifact | None = None) -> Members:
         """The documents that are clustered: all that are still in, or only the first of equal ones."""
         return Members(work.documents, work.embeddings, work.before, copies)
 
-    def train(self, work: "Work", members: Members) -> "Generator[Stage, None, Artifact]":
+    def train(self, work: Work, members: Members) -> Generator[Stage, None, Artifact]:
         """The stages that make the step's centroids, which are what the generator returns.
 
         k-means over a sample of the members, in two levels where one is too large, or the centroids of another run;
@@ -108,7 +106,7 @@ class Clustered(Step):
             centroids = refined
         return centroids
 
-    def _trained(self, work: "Work", members: Members) -> tuple[Artifact, "Stage"]:
+    def _trained(self, work: Work, members: Members) -> tuple[Artifact, Stage]:
         population = work.alive
         if members.copies is not None:
             population = members.copies.manifest["totals"]["distinct"]
@@ -137,36 +135,29 @@ class Clustered(Step):
             make = MakeTwoLevels(work.inventory, centroids, members, training, dimension, self.trainer_bytes)
         return centroids, work.stage("centroids", centroids, make)
 
-    def _adopted(self, work: "Work") -> tuple[Artifact, "Stage"]:
-        source = self._source()
+    def _adopted(self, work: Work) -> tuple[Artifact, Stage]:
+        assert self.centroids is not None
+        source = work.run.centroids_at(self.centroids, self.step)
         members = self.members(work)
         check_embedding(source, members.embedding, members.embeddings.manifest["totals"]["max_dimension"])
         centroids = work.artifact("centroids", AdoptCentroids, ["adopted", content_digest(source), self.assignment])
         adopt = AdoptCentroids(centroids, source, self.assignment, settings={"centroids": source.url})
         return centroids, work.stage("centroids", centroids, adopt)
 
-    def _source(self) -> Artifact:
-        # Only here: what reads finished runs knows all steps.
-        from sluice.pipelines.run.adopting import find_centroids
-
-        assert self.centroids is not None
-        return find_centroids(self.centroids, self.step)
-
     def assign(
         self,
-        work: "Work",
+        work: Work,
         members: Members,
         centroids: Artifact,
         *,
         order: Order | None = None,
         bin_bytes: int = 0,
         folder: str = "",
-    ) -> tuple[Artifact, "Stage"]:
+    ) -> tuple[Artifact, Stage]:
         """Every member's cluster; where an order is given, the vectors as well, sorted for bins of that size."""
         # A unit's files must be of one run length, also where its worker died between them.
         described = None if order is None else [asdict(order), run_bytes(bin_bytes)]
         clusters = work.artifact(f"{folder}clusters", AssignClusters, described, centroids, *inputs(members))
-        work.clusters = clusters
         assign = AssignClusters(work.inventory, clusters, members, centroids, order, work.seed, bin_bytes)
         return clusters, work.stage(f"{folder}clusters", clusters, assign)
 

@@ -1,21 +1,20 @@
 """What cap and balance share: groups of documents, nested, and each document's place in its group."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.cuts import OrderOption, to_order
 from sluice.pipelines.base.layout import SCORED, Slot
-from sluice.pipelines.base.step import OrderOption, Step, to_order
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.base import Guard
 from sluice.transforms.scores.ranks import Groups, RankWithinGroups
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.order import Order
-
-if TYPE_CHECKING:
-    from sluice.pipelines.base.work import Stage, Work
 
 
 class Grouped(Clustered):
@@ -63,7 +62,7 @@ class Grouped(Clustered):
         inner = (Slot("inner"),) if len(self.groups) > 1 else ()
         return (*clustering, *inner, *SCORED)
 
-    def stages(self, work: "Work") -> Iterator["Stage"]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         clusters = None
         if self.needs_vectors:
             members = self.members(work)
@@ -76,17 +75,18 @@ class Grouped(Clustered):
             finer = self._artifact(work, "inner", self.groups, clusters, None)
             yield self._rank(work, "inner", finer, self.groups, order=order, clusters=clusters, finer=None)
         outer = self.groups[:1]
-        work.scores = self._artifact(work, "scores", outer, clusters, finer)
-        yield self._rank(work, "scores", work.scores, outer, order=order, clusters=clusters, finer=finer)
+        scores = self._artifact(work, "scores", outer, clusters, finer)
+        yield self._rank(work, "scores", scores, outer, order=order, clusters=clusters, finer=finer)
+        return Scored(scores, clusters=clusters)
 
-    def _artifact(self, work: "Work", folder: str, by: tuple[str, ...], *inputs: Artifact | None) -> Artifact:
+    def _artifact(self, work: Work, folder: str, by: tuple[str, ...], *inputs: Artifact | None) -> Artifact:
         guard = asdict(self.guard) if folder == "scores" else None
         config = [by, asdict(to_order(self.order)), self.measure, guard]
         return work.artifact(folder, RankWithinGroups, config, work.documents, work.before, *inputs)
 
     def _rank(
         self,
-        work: "Work",
+        work: Work,
         folder: str,
         target: Artifact,
         by: tuple[str, ...],
@@ -94,7 +94,7 @@ class Grouped(Clustered):
         order: Order,
         clusters: Artifact | None,
         finer: Artifact | None,
-    ) -> "Stage":
+    ) -> Stage:
         groups = Groups(work.documents, work.before, by, order, work.seed, self.measure, clusters, finer)
         guard = self.guard if folder == "scores" else Guard()
         rank = RankWithinGroups(work.inventory, target, groups, guard, work.alive)

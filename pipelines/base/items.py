@@ -1,23 +1,20 @@
 """What steps over benchmark items share: their paths, checks before any work, and what is shown of them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.compute as pc
 
+from sluice.pipelines.base.runs import CurrentRun, FinishedRun
 from sluice.pipelines.terminal.printing import counted, number, printable
 from sluice.transforms.scores.items import Items
 from sluice.transforms.stages.artifacts import Artifact, ArtifactError, find_manifest
-
-if TYPE_CHECKING:
-    from sluice.pipelines.run.finished import Finished
-    from sluice.pipelines.run.run import Run
 
 LISTED = 50
 # Items too short to be looked for that the page names.
 NAMED = 5
 
 
-def check_items(items: Items, run: "Run", *, by_vectors: bool) -> None:
+def check_items(items: Items, run: CurrentRun, *, by_vectors: bool) -> None:
     """Raises FileNotFoundError for files that are not there, ValueError where items cannot have the run's vectors."""
     items.units()
     if not by_vectors:
@@ -71,7 +68,7 @@ def too_short_lines(details: dict[str, Any], shortest: int, *, by_vectors: bool)
     ]
 
 
-def item_of(run: "Finished", name: str, number: int) -> dict[str, Any]:
+def item_of(run: FinishedRun, name: str, number: int) -> dict[str, Any]:
     """A step's item as Step.matched gives it."""
     found = run.artifact(f"steps/{name}/items").read(0, ["benchmark", "id", "text"]).slice(number, 1).to_pylist()[0]
     problem = None if found["text"] is not None else "the item has no text"

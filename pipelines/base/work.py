@@ -1,27 +1,17 @@
-"""A step at work: the artifacts and stages that any step makes, from the documents still in to those it keeps."""
+"""A step at work: the artifacts and stages that any step makes, from the documents still in to their scores."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apache_beam as beam
 
-from sluice.models.cut import select
-from sluice.pipelines.base.step import Step
-from sluice.transforms.outcome.cut import Cut, Ranked
-from sluice.transforms.outcome.decisions import Step as DecidedStep
+from sluice.pipelines.base.cuts import Cut
+from sluice.pipelines.base.runs import CurrentRun
 from sluice.transforms.scores.copies import Digests, FindCopies
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages.artifacts import Artifact, Maker
 from sluice.transforms.stages.order import Order
 from sluice.transforms.stages.stage import WriteUnits
-
-if TYPE_CHECKING:
-    from sluice.pipelines.run.run import Run
-
-
-class UnreachableTarget(ValueError):
-    """A step cannot remove as much as its cut asks for."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +27,32 @@ class Stage:
         return all(artifact.finished for artifact in self.artifacts)
 
 
-class Work:
-    """One step of a run. The step's stages fill in `scores`, and `threshold` and `scale` where they have one.
+@dataclass(frozen=True)
+class Scored:
+    """What a step's stages made. artifact: its scores; those strictly above the threshold go, None: as the target asks.
 
-    before: who is still in (None: every document); embeddings: None unless the step needs vectors.
+    scale: a score divided by it is what people see (a cosine); clusters: the step's last clustering, where it has one.
     """
 
-    scores: Artifact
-    keep: Artifact
+    artifact: Artifact
+    threshold: int | float | None = None
+    scale: int = 1
+    clusters: Artifact | None = None
 
-    def __init__(self, run: "Run", folder: str, step: Step, *, before: Artifact | None, embeddings: Artifact | None):
-        self.run, self.folder, self.step = run, folder, step
-        self.before, self._embeddings = before, embeddings
+
+class Work:
+    """What the stages of a step are made of.
+
+    folder: the step's own in the run. before: who is still in (None: every document); embeddings: None unless the step
+    needs vectors; cut: how much stays, of steps whose options say so.
+    """
+
+    def __init__(
+        self, run: CurrentRun, folder: str, cut: Cut | None, *, before: Artifact | None, embeddings: Artifact | None
+    ):
+        self.run, self.folder, self.cut, self.before, self._embeddings = run, folder, cut, before, embeddings
         self.name = folder.removeprefix("steps/")
-        self.seed, self.units, self.inventory = run.recipe.seed, run.units, run.inventory
-        # A score divided by the scale is what people see (a cosine); scores strictly above the threshold go.
-        self.scale = 1
-        self.threshold: int | float | None = None
-        # Its last clustering, where it has one.
-        self.clusters: Artifact | None = None
+        self.seed, self.inventory = run.recipe.seed, run.inventory
 
     @property
     def documents(self) -> Artifact:
@@ -77,17 +74,14 @@ class Work:
     @property
     def target(self) -> int:
         """How many documents (or tokens, as the step's cut says) are left after the step at most."""
-        return self._by_and_target[1]
+        return self.by_and_target[1]
 
     @property
-    def _by_and_target(self) -> tuple[str, int]:
+    def by_and_target(self) -> tuple[str, int]:
+        """What is counted, documents or tokens, and `target`."""
         totals = self.documents.manifest["totals"]
-        assert self.step.asked is not None, self.name
-        return self.step.asked.target(documents=totals["documents"], tokens=totals["tokens"])
-
-    def stages(self) -> Iterator[Stage]:
-        yield from self.step.stages(self)
-        yield self._cut()
+        assert self.cut is not None, self.name
+        return self.cut.target(documents=totals["documents"], tokens=totals["tokens"])
 
     # Parts of steps ---------------------------------------------------------------------------------------------
 
@@ -107,50 +101,4 @@ class Work:
 
     def score_units(self, write: WriteScores) -> Stage:
         """Scores that every unit finds by itself."""
-        self.scores = write.target
-        return self.stage("scores", self.scores, WriteUnits(self.inventory, self.scores, write))
-
-    # The cut ----------------------------------------------------------------------------------------------------
-
-    def _cut(self) -> Stage:
-        by, target = "documents", None
-        if self.threshold is None:
-            by, target = self._by_and_target
-            self._check_reachable(by, target)
-        self.keep = self.artifact("keep", Cut, [by, target, self.threshold], self.documents, self.scores)
-        found = self.scores.manifest["totals"]
-        scale = select.Scale.of(found.get("min_score"), found.get("max_score"))
-        cut = Cut(
-            self.inventory,
-            self.keep,
-            Ranked(self.documents, self.scores, self.seed, by, scale),
-            most=target,
-            threshold=self.threshold,
-            documents=found["alive"],
-            shown_scale=self.scale,
-        )
-        return self.stage("keep", self.keep, cut)
-
-    def _check_reachable(self, by: str, target: int) -> None:
-        scores = self.scores.manifest["totals"]
-        suffix = "" if by == "documents" else "_tokens"
-        everything = self.documents.manifest["totals"][by]
-        alive, removable = scores[f"alive{suffix}"], scores[f"removable{suffix}"]
-        if target < alive - removable:
-            guarded = [f"{name} {', '.join(sources)}" for name, sources in asdict(self.step.guard).items() if sources]
-            raise UnreachableTarget(
-                f"step {self.name} cannot go down to {target:,} of {everything:,} {by} "
-                f"({target / everything:.1%}): of the {alive:,} still in it can remove {removable:,}, so it can keep "
-                f"from {(alive - removable) / everything:.1%} ({alive - removable:,}) "
-                f"to {alive / everything:.1%} ({alive:,})"
-                + (f"; its sources, which must be spelt as the documents' are: {'; '.join(guarded)}" if guarded else "")
-            )
-
-    def decided(self) -> DecidedStep:
-        """The finished step as decisions show it; call once its stages are finished."""
-        threshold = self.threshold
-        if threshold is None:
-            # The lowest score that was removed: what the target came out as.
-            threshold = self.keep.manifest["totals"].get("min_removed_score")
-        shown = None if threshold is None else threshold / self.scale
-        return DecidedStep(self.name, self.scores, self.keep, float(self.scale), shown, self.clusters, self.before)
+        return self.stage("scores", write.target, WriteUnits(self.inventory, write.target, write))

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
+from sluice.pipelines.report.report import REPORT, make_report
+from sluice.pipelines.run.prepare import open_run
+
 log = logging.getLogger("sluice")
 
 
@@ -30,9 +33,6 @@ class NothingToDo(beam.PTransform):
 
 def write_report(url: str) -> str:
     """The URL of the report of the run at `url`, once it is written."""
-    from sluice.pipelines.report.report import REPORT, make_report
-    from sluice.pipelines.run.prepare import open_run
-
     run = open_run(url)
     make_report(run, [])
     return f"{run.url}/{REPORT}"

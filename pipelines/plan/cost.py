@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from sluice.models.forecast.ranges import ZERO, Range, total
-from sluice.pipelines.plan.prices import Machine, PriceFile
+from sluice.pipelines.plan.prices import HERE, Machine, PriceFile
 from sluice.pipelines.plan.work import Work
 
 # Products on all cores at once, beside one core alone: they wait for one another and for memory.
@@ -115,8 +115,6 @@ def _together(seconds: Range, cores: float) -> Range:
 
 def make_fleets(prices: PriceFile, name: str, machine: Machine, workers: int) -> tuple[Fleet, Fleet]:
     """The machines of the embeddings stage, and those of every other one."""
-    from sluice.pipelines.plan.prices import HERE
-
     fleet = Fleet(name, machine, workers, name == HERE, prices)
     if machine.rest is None:
         return fleet, fleet

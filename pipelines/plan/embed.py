@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models.checkpoints import tensors
 from sluice.models.checkpoints.files import WEIGHTS, local_directory
-from sluice.models.embedders import layer_subset
+from sluice.models.embedders import describe, layer_subset
+from sluice.models.embedders.describe import load_tokenizer
+from sluice.models.embedders.load import load
 from sluice.pipelines.plan.measure import work_through
 from sluice.pipelines.plan.sample import Sample
 from sluice.pipelines.run.run import Run
@@ -71,9 +74,6 @@ def read_vectors(run: Run, sample: Sample, folder: str, documents: Artifact, *, 
 
 def embed_texts(run: Run, texts: Sequence[str], *, most: int = MOST_EMBEDDED) -> Embedded:
     """The run's embedder on some texts, for about EMBED_SECONDS, after everything is compiled."""
-    from sluice.models.embedders.describe import load_tokenizer
-    from sluice.models.embedders.load import load
-
     assert run.embedder is not None
     embedder = load(run.embedder)
     places = np.unique(np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int))
@@ -112,9 +112,6 @@ def _timed(embedder: Any, texts: Sequence[str]) -> tuple[float, float]:
 
 def _flops_per_token(run: Run, embedder: Any) -> float:
     """Two operations for each weight that is no row of a token: attention over short texts adds little."""
-    from sluice.models.checkpoints import tensors
-    from sluice.models.embedders import describe
-
     if not hasattr(embedder, "vocabulary"):
         return 0.0
     shapes = [tensor.shape for tensor in tensors.open_tensors(describe.network(run.model)).values()]

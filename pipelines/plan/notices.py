@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sluice.models.clustering.assign import choose_method
 from sluice.pipelines.base.clustered import Clustered
-from sluice.pipelines.base.step import Cut
+from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.plan.clusters import clusters_of, levels_of
 from sluice.pipelines.plan.embed import Embedded
 from sluice.pipelines.plan.rates import NOT_MEASURED

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from sluice.models.forecast.ranges import Range
-from sluice.pipelines.base.step import Strict
+from sluice.pipelines.base.cuts import Strict
 from sluice.pipelines.recipe import plain_yaml
 from sluice.transforms import storage
 

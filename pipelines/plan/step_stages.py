@@ -15,6 +15,7 @@ from sluice.pipelines.plan.work import Facts, Work, ends, parts_bytes, plain_sta
 from sluice.pipelines.steps.semdedup import SemDeDup
 from sluice.transforms.clusters.assign import RUN_BYTES, run_bytes
 from sluice.transforms.clusters.sorted_records import record_dtype
+from sluice.transforms.scores.quality import LEARNING
 from sluice.transforms.scores.semdedup import scale_for
 from sluice.transforms.stages import memory
 
@@ -144,8 +145,6 @@ def _with_memory(facts: Facts, work: Work, step: Step, part: str, alive: Range) 
         sample = min(step.sample, max(int(alive.likely), 2))  # type: ignore[attr-defined]
         needs = memory.training(sample=sample, dimension=d, k=1) + 64 * (d + 1) ** 2
     elif kind == "quality/weights":
-        from sluice.transforms.scores.quality import LEARNING
-
         needs = memory.PROCESS + memory.MODEL_RUNTIME + LEARNING * step.sample * step.sample_bytes  # type: ignore[attr-defined]
     elif part == "items":
         embeds = step.needs_vectors and facts.recipe.input.vector is None

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from sluice.models.forecast.ranges import Range
-from sluice.pipelines.base.step import Cut, Step
+from sluice.pipelines.base.cuts import Cut
+from sluice.pipelines.base.step import Step
 from sluice.pipelines.plan.measure import Counted
 from sluice.pipelines.recipe.recipe import Recipe
 

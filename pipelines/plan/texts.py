@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models.embedders.describe import token_counter
 from sluice.models.forecast.ranges import Range, spread
 from sluice.pipelines.plan.sample import Sample
 from sluice.pipelines.run.run import Run
@@ -43,8 +44,6 @@ def count_tokens(
         return spread(means, sum(one["tokens"] for one in stats) / documents), 0.0
     if how[0] == "none" or not texts:
         return None, 0.0
-    from sluice.models.embedders.describe import token_counter
-
     count = token_counter(*how)
     count(texts[:FIRST_COUNTED])
     started = time.process_time()

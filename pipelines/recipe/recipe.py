@@ -10,8 +10,9 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.embedders.config import EmbedderConfig
+from sluice.pipelines.base.cuts import Strict
 from sluice.pipelines.base.places import absolute_path, absolute_paths
-from sluice.pipelines.base.step import Step, Strict
+from sluice.pipelines.base.step import Step
 from sluice.pipelines.steps import find_steps
 
 # Whatever pipelines/steps/ has, told apart by the name of the step.

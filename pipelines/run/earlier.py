@@ -5,19 +5,16 @@ the square of the days.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from sluice.pipelines.base.runs import FinishedRun, keyed
 from sluice.transforms.clusters.adopted import AdoptCentroids
 from sluice.transforms.clusters.assign import AssignClusters
 from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.scores.reference import Earlier
 from sluice.transforms.stages.artifacts import Artifact, Maker
 
-if TYPE_CHECKING:
-    from sluice.pipelines.run.finished import Finished
 
-
-def find_assigned(run: "Finished", kept: Members, *, adopted: str, among: Sequence["Finished"]) -> Earlier | None:
+def find_assigned(run: FinishedRun, kept: Members, *, adopted: str, among: Sequence[FinishedRun]) -> Earlier | None:
     """The documents that `run` kept, as a reference step of one of the runs `among` assigned them; None: none did.
 
     adopted: content digest of the centroids they must be assigned to. Nothing counts but what has the key that its
@@ -47,17 +44,14 @@ def find_assigned(run: "Finished", kept: Members, *, adopted: str, among: Sequen
     return None
 
 
-def _reference_steps(run: "Finished") -> list[tuple[str, tuple[str, ...]]]:
+def _reference_steps(run: FinishedRun) -> list[tuple[str, tuple[str, ...]]]:
     """(name, runs) of a run's reference steps."""
     return [(name, step.other_runs) for name, step in zip(run.steps, run.all_options) if step.other_runs]
 
 
 def _current(
-    run: "Finished", step: str, folder: str, maker: type[Maker], config: object, *inputs: Artifact | None
+    run: FinishedRun, step: str, folder: str, maker: type[Maker], config: object, *inputs: Artifact | None
 ) -> Artifact | None:
     """A finished artifact of a step of `run`, if it has the key that a run of its recipe would give it."""
-    # Only here: a run's stages know all steps.
-    from sluice.pipelines.run.run import Run
-
-    wanted = Run(run.url, run.recipe).artifact(f"steps/{step}/{folder}", maker, [config, run.recipe.seed], *inputs)
+    wanted = keyed(run.url, f"steps/{step}/{folder}", maker, [config, run.recipe.seed], *inputs)
     return wanted if wanted.finished else None

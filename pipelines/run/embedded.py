@@ -4,7 +4,7 @@ It stands before the first step that needs vectors, under that step's number, an
 so they have a fate, a row in decisions/ and a place in the accounts like any other, and no scorer ever meets them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sluice.pipelines.base.layout import Condition, Slot
 from sluice.pipelines.base.step import Step
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.base import NEVER
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages.artifacts import Artifact
@@ -31,13 +31,13 @@ class Embedded(Step):
         needed = Condition("embeddings", "without_vector", absent=False)
         return tuple(replace(slot, only_if=needed) for slot in super().layout())
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         inputs = work.documents, work.embeddings, work.before
         scores = work.artifact("scores", EmbeddedScores, asdict(self.guard), *inputs)
-        work.threshold = 0
         yield work.score_units(
             EmbeddedScores(scores, work.documents, work.before, self.guard, embeddings=work.embeddings)
         )
+        return Scored(scores, threshold=0)
 
     def notes(self, totals: dict[str, Any]) -> list[str]:
         count = totals["removable"]

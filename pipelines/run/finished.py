@@ -49,6 +49,10 @@ class Finished:
         else:
             self._named = [(f"{number:02d}-{step.step}", step) for number, step in enumerate(self.recipe.steps, 1)]
 
+    def open(self, url: str) -> "Finished":
+        """Another run."""
+        return Finished(url)
+
     def find(self, folder: str) -> Artifact | None:
         """The artifact in a folder of the run, or None when it is not finished."""
         url = storage.join(self.url, folder)

@@ -1,11 +1,9 @@
 """What lost too much, in words: a warning before the corpus is written, or a refusal to write it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sluice.pipelines.recipe.recipe import Losses
 from sluice.pipelines.terminal.printing import counted, number, printable
-
-if TYPE_CHECKING:
-    from sluice.pipelines.recipe.recipe import Losses
 
 SHOWN = 5
 
@@ -37,7 +35,7 @@ def _named(largest: list[list[Any]]) -> str:
     return ", ".join(names) + (", ..." if len(largest) > SHOWN else "")
 
 
-def check_losses(run: str, totals: dict[str, Any], options: "Losses") -> list[str]:
+def check_losses(run: str, totals: dict[str, Any], options: Losses) -> list[str]:
     """The warnings about a run's decisions, from their totals. Raises LostEverything for what the recipe refuses."""
     warnings: list[str] = []
     for lines, action, name in zip(loss_lines(totals), (options.sources, options.clusters), ("sources", "clusters")):

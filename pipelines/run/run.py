@@ -4,23 +4,31 @@ A stage is asked for only when those before it are finished, because its key nee
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
+from sluice.models.checkpoints.default import default_model_dir
+from sluice.models.embedders.describe import default_cache, describe, tokenizer_recipe
+from sluice.pipelines.base.runs import FinishedRun, keyed
 from sluice.pipelines.base.work import Stage, Work
 from sluice.pipelines.recipe.recipe import Recipe
+from sluice.pipelines.run.adopting import find_centroids
+from sluice.pipelines.run.cutting import step_stages
+from sluice.pipelines.run.earlier import find_assigned
 from sluice.pipelines.run.embedded import Embedded, embedded_name
+from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.run.losses import check_losses
 from sluice.transforms import storage
+from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.documents.documents import ReadDocuments, Reading
 from sluice.transforms.documents.inventory import Inputs, TakeInventory, units_digest
 from sluice.transforms.embeddings.embed import Embed
-from sluice.transforms.outcome.decisions import Decide, ExportCorpus
-from sluice.transforms.outcome.decisions import Step as DecidedStep
+from sluice.transforms.outcome.decisions import Decide, DecidedStep, ExportCorpus
 from sluice.transforms.records.records import Fields, Unit
+from sluice.transforms.scores.reference import Earlier
 from sluice.transforms.stages.artifacts import Artifact, Maker, digest_of, find_manifest
 
 log = logging.getLogger("sluice")
@@ -37,8 +45,21 @@ class Run:
 
     def artifact(self, folder: str, maker: type[Maker], config: Any, *inputs: Artifact | None) -> Artifact:
         """The artifact in a folder, keyed by its maker's version, its configuration and the content of its inputs."""
-        digests = [None if one is None else one.digest for one in inputs]
-        return Artifact(storage.join(self.url, folder), digest_of([maker.version, folder, config, digests]))
+        return keyed(self.url, folder, maker, config, *inputs)
+
+    def open(self, url: str) -> Finished:
+        """Another run, which is finished. Raises FileNotFoundError."""
+        return Finished(url)
+
+    def centroids_at(self, url: str, step: str) -> Artifact:
+        """Those of another run, of a step of the kind `step`. Raises UnfitCentroids."""
+        return find_centroids(url, step)
+
+    def assigned_in(
+        self, run: FinishedRun, kept: Members, *, adopted: str, among: Sequence[FinishedRun]
+    ) -> Earlier | None:
+        """As find_assigned."""
+        return find_assigned(run, kept, adopted=adopted, among=among)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -91,8 +112,6 @@ class Run:
 
     @cached_property
     def model(self) -> str:
-        from sluice.models.checkpoints.default import default_model_dir
-
         return self.recipe.embedding.model or default_model_dir()
 
     @cached_property
@@ -100,16 +119,12 @@ class Run:
         """The EmbedderConfig, or None where vectors are given."""
         if self.recipe.input.vector is not None:
             return None
-        from sluice.models.embedders.describe import default_cache
-
         return self.recipe.embedding.config(self.model, default_cache())
 
     @cached_property
     def embedding_recipe(self) -> dict[str, Any]:
         if self.embedder is None:
             return {"vector": self.recipe.input.vector}
-        from sluice.models.embedders.describe import describe
-
         return describe(self.embedder)
 
     @cached_property
@@ -121,8 +136,6 @@ class Run:
         """The reading with its tokenizer named by content, so that a moved model directory changes nothing."""
         kind, name = self.reading.tokens
         if kind == "model":
-            from sluice.models.embedders.describe import tokenizer_recipe
-
             name = digest_of(tokenizer_recipe(name))
         elif kind == "tokenizer":
             name = digest_of(storage.read_bytes(name).hex())
@@ -158,16 +171,12 @@ class Run:
                 embeddings = self._embeddings(keep)
                 yield self._embed(embeddings, keep)
                 if embeddings.manifest["totals"].get("without_vector"):
-                    embedded = Work(
-                        self, f"steps/{embedded_name(number)}", Embedded(), before=keep, embeddings=embeddings
-                    )
-                    yield from embedded.stages()
-                    keep = embedded.keep
-                    decided.append(embedded.decided())
-            work = Work(self, folder, step, before=keep, embeddings=embeddings)
-            yield from work.stages()
-            keep = work.keep
-            decided.append(work.decided())
+                    work = Work(self, f"steps/{embedded_name(number)}", None, before=keep, embeddings=embeddings)
+                    decided.append((yield from step_stages(Embedded(), work)))
+                    keep = decided[-1].keep
+            work = Work(self, folder, step.asked, before=keep, embeddings=embeddings)
+            decided.append((yield from step_stages(step, work)))
+            keep = decided[-1].keep
         yield from self._results(tuple(decided))
 
     @property

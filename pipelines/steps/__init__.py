@@ -5,12 +5,12 @@ import pkgutil
 from functools import cache
 from typing import Any
 
+from sluice.pipelines.base.step import Step
+
 
 @cache
 def find_steps() -> dict[str, Any]:
     """The steps' classes by name, in alphabetical order of their files."""
-    from sluice.pipelines.base.step import Step
-
     found: dict[str, Any] = {}
     for file in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{file.name}")

@@ -1,13 +1,14 @@
 """cap and balance: no source or cluster too large."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sluice.pipelines.base.cuts import Cut, only_targets
 from sluice.pipelines.base.grouped import Grouped
-from sluice.pipelines.base.step import Cut, only_targets
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.work import Scored, Stage, Work
 
 
 class Cap(Grouped):
@@ -19,9 +20,9 @@ class Cap(Grouped):
     step: Literal["cap"] = "cap"
     most: int = Field(ge=1)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
-        work.threshold = self.most
-        yield from super().stages(work)
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        scored = yield from super().stages(work)
+        return replace(scored, threshold=self.most)
 
 
 class Balance(Grouped):

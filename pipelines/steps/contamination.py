@@ -1,26 +1,24 @@
 """contamination: documents that hold benchmark items."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.arrays.vectors import COARSE
+from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.items import check_dimension, check_items, details_of_items, item_of, too_short_lines
 from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_paths
-from sluice.pipelines.base.step import Cut, Step
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.runs import CurrentRun, FinishedRun
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
+from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.scores.contamination import ContaminationScores, FindItems, WriteMatches
 from sluice.transforms.scores.findings import Search
 from sluice.transforms.scores.items import Items, ReadItems
 from sluice.transforms.scores.semdedup import scale_for
-
-if TYPE_CHECKING:
-    from sluice.pipelines.run.finished import Finished
-    from sluice.pipelines.run.run import Run
-    from sluice.transforms.audit.views import AuditedStep
 
 
 class Contamination(Step):
@@ -78,10 +76,10 @@ class Contamination(Step):
     def items(self) -> Items:
         return Items(self.benchmarks, self.text, self.id, self.vector)
 
-    def check(self, run: "Run") -> None:
+    def check(self, run: CurrentRun) -> None:
         check_items(self.items, run, by_vectors=self.needs_vectors)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         limit = None if self.cut is None else self.cut.limit
         scale = scale_for(None if limit is None else float(limit)) if limit is not None else COARSE
         search = Search(self.ngram, self.shortest, None if limit is None else int(limit * scale**2 // 1), scale)
@@ -108,10 +106,9 @@ class Contamination(Step):
         )
         find = FindItems(work.inventory, matches, write, found, work.seed)
         yield Stage(f"{work.name}/matches", (found, matches), find)
-        work.scale = scale**2
-        work.threshold = scale**2 if search.limit is None else search.limit
         scores = work.artifact("scores", ContaminationScores, asdict(self.guard), matches)
         yield work.score_units(ContaminationScores(scores, work.documents, work.before, self.guard, matches, search))
+        return Scored(scores, scale**2 if search.limit is None else search.limit, scale**2)
 
     def notes(self, totals: dict[str, Any]) -> list[str]:
         lines = []
@@ -123,11 +120,11 @@ class Contamination(Step):
             lines.append(f"{rest:,}{more} are more similar to one than {self.cut.limit}.")
         return [" ".join(lines)]
 
-    def not_compared(self, step: "AuditedStep") -> list[str]:
+    def not_compared(self, step: AuditedStep) -> list[str]:
         return too_short_lines(self.details(step), self.shortest, by_vectors=self.needs_vectors)
 
-    def details(self, step: "AuditedStep") -> dict[str, Any]:
+    def details(self, step: AuditedStep) -> dict[str, Any]:
         return details_of_items(step.scores.url)
 
-    def matched(self, run: "Finished", name: str, row: dict[str, Any]) -> dict[str, Any] | None:
+    def matched(self, run: FinishedRun, name: str, row: dict[str, Any]) -> dict[str, Any] | None:
         return None if row["item"] is None else item_of(run, name, row["item"])

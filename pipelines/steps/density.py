@@ -1,6 +1,6 @@
 """density: every cluster keeps a quota, the more the more there is to it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Literal
@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from sluice.models.arrays.vectors import COARSE
 from sluice.models.methods import density
 from sluice.pipelines.base.clustered import Clustered
-from sluice.pipelines.base.step import Cut, only_ratio
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.cuts import Cut, only_ratio
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.scores.cluster_plans import DensityPlan, load_quotas
 from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteDensityScores
@@ -38,7 +38,7 @@ class Density(Clustered):
         only_ratio(self.step, self.cut)
         return self
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         members = self.members(work)
         centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)
@@ -46,22 +46,22 @@ class Density(Clustered):
         target = work.target
         rule = density.Rule(self.neighbours, self.temperature, self.floor)
         config = [target, asdict(rule), self.order, asdict(self.guard)]
-        work.scores = work.artifact("scores", WriteDensityScores, config, clusters)
-        # Half a product more is what tells documents that go from those of equal similarity that stay.
-        work.scale = 2 * COARSE**2
+        scores = work.artifact("scores", WriteDensityScores, config, clusters)
         listed = ClusterMembers(work.documents, clusters, work.before, self.guard, Order(self.order), work.seed)
         k = clusters.manifest["totals"]["clusters"]
         score = ScoreByGroups(
             work.inventory,
-            work.scores,
+            scores,
             listed,
-            DensityPlan(centroids, clusters, work.scores, target, rule),
+            DensityPlan(centroids, clusters, scores, target, rule),
             groups=k,
-            write=WriteDensityScores(work.scores, listed),
+            write=WriteDensityScores(scores, listed),
             clusters=k,
             population=work.alive,
         )
-        yield work.stage("scores", work.scores, score)
+        yield work.stage("scores", scores, score)
+        # Half a product more is what tells documents that go from those of equal similarity that stay.
+        return Scored(scores, scale=2 * COARSE**2, clusters=clusters)
 
     def notes(self, totals: dict[str, Any]) -> list[str]:
         spread = totals["spread"]

@@ -1,12 +1,13 @@
 """exact: documents with equal texts."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
+from sluice.pipelines.base.cuts import ColumnOrder, SourceOrder, to_order
 from sluice.pipelines.base.layout import SCORED, Slot
-from sluice.pipelines.base.step import ColumnOrder, SourceOrder, Step, to_order
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.simple import ExactScores
 
 
@@ -22,9 +23,9 @@ class Exact(Step):
     def layout(self) -> tuple[Slot, ...]:
         return (Slot("copies"), *SCORED)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         copies, stage = work.find_copies(work.documents, "text_hash", to_order(self.order))
         yield stage
         scores = work.artifact("scores", ExactScores, asdict(self.guard), copies)
-        work.threshold = 0
         yield work.score_units(ExactScores(scores, work.documents, work.before, self.guard, copies))
+        return Scored(scores, threshold=0)

@@ -1,13 +1,14 @@
 """length: the longest documents."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from typing import Literal
 
 from pydantic import model_validator
 
-from sluice.pipelines.base.step import Cut, Step
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.cuts import Cut
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.lengths import LengthScores
 
 
@@ -38,9 +39,8 @@ class Length(Step):
     def needs_texts(self) -> bool:  # type: ignore[override]
         return self.by == "characters"
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         scores = work.artifact("scores", LengthScores, [self.by, asdict(self.guard)], work.documents, work.before)
-        if self.cut.threshold is not None:
-            # A whole number is above a threshold just when it is above its floor.
-            work.threshold = int(self.cut.threshold // 1)
         yield work.score_units(LengthScores(scores, work.documents, work.before, self.guard, self.by))
+        # A whole number is above a threshold just when it is above its floor.
+        return Scored(scores, None if self.cut.threshold is None else int(self.cut.threshold // 1))

@@ -1,6 +1,6 @@
 """minhash: documents that share many of their shingles."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import ClassVar, Literal
@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sluice.models.methods.minhash import PRESETS, Scheme
+from sluice.pipelines.base.cuts import ColumnOrder, SourceOrder, to_order
 from sluice.pipelines.base.layout import SCORED, Find, Slot
-from sluice.pipelines.base.step import ColumnOrder, SourceOrder, Step, to_order
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.pipelines.terminal.printing import counted
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.documents.texts import Texts
@@ -68,7 +69,7 @@ class MinHash(Step):
     def needed(self, find: Find) -> tuple[Slot, ...]:
         return tuple(slot for slot in self.layout() if not slot.repeat or find(slot.folder) is not None)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         scheme, documents = self.scheme, work.documents
         texts = Texts(documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
         sets = self.verify is not None
@@ -87,8 +88,8 @@ class MinHash(Step):
         copies, stage = work.find_copies(named, "component", to_order(self.order))
         yield stage
         scores = work.artifact("scores", ExactScores, asdict(self.guard), copies)
-        work.threshold = 0
         yield work.score_units(ExactScores(scores, documents, work.before, self.guard, copies))
+        return Scored(scores, threshold=0)
 
     def not_compared(self, step: AuditedStep) -> list[str]:
         signatures = find_manifest(step.scores.url.rsplit("/", 1)[0] + "/signatures")

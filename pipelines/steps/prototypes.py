@@ -1,6 +1,6 @@
 """prototypes: what is most like the rest of its cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
@@ -8,8 +8,8 @@ from pydantic import model_validator
 
 from sluice.models.arrays.vectors import COARSE
 from sluice.pipelines.base.clustered import Clustered
-from sluice.pipelines.base.step import Cut, only_targets
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.cuts import Cut, only_targets
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.ranks import Groups, RankWithinGroups
 from sluice.transforms.scores.simple import PrototypeScores
 from sluice.transforms.stages.order import Order
@@ -33,7 +33,7 @@ class Prototypes(Clustered):
         only_targets(self.step, self.cut)
         return self
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         members = self.members(work)
         centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)
@@ -41,13 +41,12 @@ class Prototypes(Clustered):
         maker = PrototypeScores if self.scope == "corpus" else RankWithinGroups
         scores = work.artifact("scores", maker, [self.direction, self.scope, asdict(self.guard)], clusters)
         if self.scope == "corpus":
-            work.scale = COARSE**2
             yield work.score_units(
                 PrototypeScores(scores, work.documents, work.before, self.guard, clusters, self.direction)
             )
-            return
+            return Scored(scores, scale=COARSE**2, clusters=clusters)
         order = Order("hard" if self.direction == "far" else "easy")
         groups = Groups(work.documents, work.before, ("cluster",), order, work.seed, clusters=clusters)
         rank = RankWithinGroups(work.inventory, scores, groups, self.guard, documents=work.alive, relative=True)
-        work.scores = scores
         yield work.stage("scores", scores, rank)
+        return Scored(scores, clusters=clusters)

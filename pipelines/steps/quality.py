@@ -1,23 +1,22 @@
 """quality: text of low quality by simple rules about its lines."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.methods import quality
 from sluice.models.methods.parser_rules import PREFIX, SpacyParser
+from sluice.pipelines.base.cuts import Cut, only_targets
 from sluice.pipelines.base.layout import SCORED, Slot
-from sluice.pipelines.base.step import Cut, Step, only_targets
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.runs import CurrentRun
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.documents.texts import Texts
 from sluice.transforms.scores.quality import FindWeights, LowQualityFirst, Validation, WriteTextScores
 from sluice.transforms.stages.stage import WriteUnits
-
-if TYPE_CHECKING:
-    from sluice.pipelines.run.run import Run
 
 # Learning takes about 60 times that much memory.
 MOST_BYTES = 40_000_000
@@ -66,11 +65,11 @@ class Quality(Step):
     def parse(self) -> SpacyParser | None:
         return None if self.parser is None else SpacyParser(self.parser.removeprefix(PREFIX))
 
-    def check(self, run: "Run") -> None:
+    def check(self, run: CurrentRun) -> None:
         if self.parse is not None:
             self.parse.check()
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         # Other versions parse otherwise: what is made with them is another artifact.
         described = [] if self.parse is None else [self.parse.describe()]
         texts = Texts(work.documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
@@ -84,13 +83,13 @@ class Quality(Step):
             weights = learnt.manifest["totals"]["weights"]
         assert isinstance(weights, dict), weights
         whole = quality.whole_weights(weights, parser=self.parser is not None)
-        work.scale = quality.SCALE
         scored = [whole, *described, asdict(self.guard)]
-        work.scores = work.artifact("scores", WriteTextScores, scored, work.documents, work.before)
-        write = WriteTextScores(work.scores, texts, self.guard, LowQualityFirst(whole, self.parse))
+        scores = work.artifact("scores", WriteTextScores, scored, work.documents, work.before)
+        write = WriteTextScores(scores, texts, self.guard, LowQualityFirst(whole, self.parse))
         names = quality.RULES if self.parser is None else quality.ALL_RULES
         shown = {"weights": {name: weights.get(name, 0) for name in names}}
-        yield work.stage("scores", work.scores, WriteUnits(work.inventory, work.scores, write, shown))
+        yield work.stage("scores", scores, WriteUnits(work.inventory, scores, write, shown))
+        return Scored(scores, scale=quality.SCALE)
 
     def rules(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         # Runs of earlier versions have no such column.

@@ -1,17 +1,19 @@
 """random: the control."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sluice.pipelines.base.cuts import Cut, only_targets
 from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_path
-from sluice.pipelines.base.step import Cut, Step, only_targets
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.runs import CurrentRun, FinishedRun
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.random_plans import (
     CountLengths,
     Epochs,
@@ -23,10 +25,6 @@ from sluice.transforms.scores.ranks import Groups, RankWithinGroups
 from sluice.transforms.scores.simple import RandomScores
 from sluice.transforms.stages.order import Order
 from sluice.transforms.stages.stage import WriteUnits
-
-if TYPE_CHECKING:
-    from sluice.pipelines.run.finished import Finished
-    from sluice.pipelines.run.run import Run
 
 
 class Random(Step):
@@ -69,12 +67,12 @@ class Random(Step):
             return (Slot("quotas", "other units"), *SCORED)
         return SCORED if self.epochs is None else (Slot("epochs"), *SCORED)
 
-    def check(self, run: "Run") -> None:
+    def check(self, run: CurrentRun) -> None:
         if self.like is None:
             return
         if absolute_path(run.url) == self.like:
             raise ValueError(f"step random: {run.url} is this run itself")
-        other = _open(self.like)
+        other = run.open(self.like)
         other.artifact(f"steps/{other.steps[-1]}/keep")
         if other.recipe.counting != run.recipe.counting:
             raise ValueError(
@@ -84,49 +82,42 @@ class Random(Step):
         if run.recipe.counting[0] == "none" and None in (run.recipe.input.text, other.recipe.input.text):
             raise ValueError("step random: lengths are not known without texts or tokens: give input.tokens")
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         if self.like is not None:
-            yield from self._like(work, _open(self.like))
-        elif self.epochs is not None:
-            yield from self._epochs(work)
-        else:
-            scores = work.artifact("scores", RandomScores, asdict(self.guard), work.documents, work.before)
-            yield work.score_units(RandomScores(scores, work.documents, work.before, self.guard, work.seed))
+            return (yield from self._like(work, work.run.open(self.like)))
+        if self.epochs is not None:
+            return (yield from self._epochs(work))
+        scores = work.artifact("scores", RandomScores, asdict(self.guard), work.documents, work.before)
+        yield work.score_units(RandomScores(scores, work.documents, work.before, self.guard, work.seed))
+        return Scored(scores)
 
-    def _like(self, work: Work, other: "Finished") -> Iterator[Stage]:
+    def _like(self, work: Work, other: FinishedRun) -> Generator[Stage, None, Scored]:
         length = "characters" if work.run.recipe.counting[0] == "none" else "tokens"
         documents, keep = other.artifact("documents"), other.artifact(f"steps/{other.steps[-1]}/keep")
         inventory = other.artifact("inventory")
         quotas = work.artifact("quotas", CountLengths, length, documents, keep)
         count = CountLengths(quotas, documents, keep, length)
         yield work.stage("quotas", quotas, WriteUnits(inventory, quotas, count))
-        work.threshold = 0
         inputs = quotas, work.documents, work.before
-        work.scores = work.artifact("scores", RankWithinGroups, asdict(self.guard), *inputs)
+        scores = work.artifact("scores", RankWithinGroups, asdict(self.guard), *inputs)
         groups = Groups(work.documents, work.before, ("length",), Order("random"), work.seed, length=length)
-        rank = RankWithinGroups(work.inventory, work.scores, groups, self.guard, work.alive, quotas=quotas_of(quotas))
-        yield work.stage("scores", work.scores, rank)
+        rank = RankWithinGroups(work.inventory, scores, groups, self.guard, work.alive, quotas=quotas_of(quotas))
+        yield work.stage("scores", scores, rank)
+        return Scored(scores, threshold=0)
 
-    def _epochs(self, work: Work) -> Iterator[Stage]:
+    def _epochs(self, work: Work) -> Generator[Stage, None, Scored]:
         assert self.epochs is not None and self.share is not None
         epochs = Epochs(self.epochs, Fraction(self.share), work.seed)
         config = [self.epochs, str(self.share)]
         plan = work.artifact("epochs", WriteEpochs, config, work.documents, work.before)
         write = WriteEpochs(plan, work.documents, work.before, epochs)
         yield work.stage("epochs", plan, WriteUnits(work.inventory, plan, write))
-        work.threshold = 0
         scores = work.artifact("scores", EpochScores, asdict(self.guard), plan)
         yield work.score_units(EpochScores(scores, work.documents, work.before, self.guard, plan))
+        return Scored(scores, threshold=0)
 
     def notes(self, totals: dict[str, Any]) -> list[str]:
         wanted, found = totals.get("max_wanted") or 0, totals.get("within_quota", 0)
         if found >= wanted:
             return []
         return [f"only {found:,} of {wanted:,} documents have the lengths that {self.like} kept."]
-
-
-def _open(url: str) -> "Finished":
-    # Only here: what reads finished runs knows all steps.
-    from sluice.pipelines.run.finished import Finished
-
-    return Finished(url)

@@ -1,18 +1,20 @@
 """reference: what earlier runs already hold."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.layout import SCORED, Find, Slot
 from sluice.pipelines.base.places import absolute_paths
-from sluice.pipelines.base.step import Cut, Step
-from sluice.pipelines.base.work import Stage, Work
-from sluice.pipelines.run.earlier import find_assigned
+from sluice.pipelines.base.runs import CurrentRun, FinishedRun
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.pipelines.terminal.printing import counted
+from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.clusters.adopted import AdoptCentroids, UnfitCentroids, check_embedding, content_digest
 from sluice.transforms.clusters.assign import AssignClusters
 from sluice.transforms.clusters.centroids import Members
@@ -20,11 +22,6 @@ from sluice.transforms.scores.reference import COLUMNS, Earlier, ScoreReference,
 from sluice.transforms.scores.semdedup import scale_for
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.order import Order
-
-if TYPE_CHECKING:
-    from sluice.pipelines.run.finished import Finished
-    from sluice.pipelines.run.run import Run
-    from sluice.transforms.audit.views import AuditedStep
 
 
 class Reference(Step):
@@ -73,16 +70,16 @@ class Reference(Step):
             raise ValueError(f"a reference threshold is a cosine from -1 to 1, not {self.cut.limit}")
         return self
 
-    def check(self, run: "Run") -> None:
+    def check(self, run: CurrentRun) -> None:
         if absolute_paths((run.url,))[0] in self.runs:
             raise ValueError(f"step reference: {run.url} is this run itself")
         embedder = json.loads(json.dumps(run.embedding_recipe, default=str))
-        check_embedding(find_clusters(open_run(self.runs[0])), embedder)
+        check_embedding(find_clusters(run.open(self.runs[0])), embedder)
         for url in self.runs:
-            _check_embedder(open_run(url), embedder)
+            _check_embedder(run.open(url), embedder)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
-        runs = [open_run(url) for url in self.runs]
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        runs = [work.run.open(url) for url in self.runs]
         dimension = work.embeddings.manifest["totals"]["max_dimension"]
         for run in runs:
             _check_embedder(run, work.embeddings.manifest["config"]["embedder"], dimension)
@@ -93,7 +90,7 @@ class Reference(Step):
         earlier = []
         for number, run in enumerate(runs, start=1):
             members = _kept(run)
-            found = find_assigned(run, members, adopted=adopted, among=runs)
+            found = work.run.assigned_in(run, members, adopted=adopted, among=runs)
             if found is not None:
                 earlier.append(found)
                 continue
@@ -109,46 +106,41 @@ class Reference(Step):
         clusters = work.artifact("clusters", AssignClusters, None, *inputs)
         assign = AssignClusters(work.inventory, clusters, own, centroids, Order("random"), work.seed)
         yield work.stage("clusters", clusters, assign)
-        yield self._score(work, own, clusters, earlier, dimension)
+        return (yield from self._score(work, own, clusters, earlier, dimension))
 
-    def _score(self, work: Work, own: Members, clusters: Artifact, earlier: list[Earlier], dimension: int) -> Stage:
+    def _score(
+        self, work: Work, own: Members, clusters: Artifact, earlier: list[Earlier], dimension: int
+    ) -> Generator[Stage, None, Scored]:
         limit = self.cut.limit
         scale = scale_for(None if limit is None else float(limit))
-        work.threshold = None if limit is None else int(limit * scale**2 // 1)
-        work.scale = scale**2
+        threshold = None if limit is None else int(limit * scale**2 // 1)
         compared = [artifact for one in earlier for artifact in one.inputs]
         config = [scale, asdict(self.guard), self.bin_bytes]
-        work.scores = work.artifact("scores", ScoreReference, config, clusters, *compared)
+        scores = work.artifact("scores", ScoreReference, config, clusters, *compared)
         sides = Sides(clusters, tuple(earlier), dimension, scale)
-        score = ScoreReference(work.inventory, work.scores, own, sides, self.guard, bin_bytes=self.bin_bytes)
-        return work.stage("scores", work.scores, score)
+        score = ScoreReference(work.inventory, scores, own, sides, self.guard, bin_bytes=self.bin_bytes)
+        yield work.stage("scores", scores, score)
+        return Scored(scores, threshold, scale**2)
 
-    def not_compared(self, step: "AuditedStep") -> list[str]:
+    def not_compared(self, step: AuditedStep) -> list[str]:
         count = step.scores.manifest["totals"].get("compared_with_none", 0)
         was, its = ("was", "its cluster") if count == 1 else ("were", "their clusters")
         who = f"{counted(count, 'document')} {was} compared with none"
         return [f"{who}: the earlier runs kept nothing in {its}."] if count else []
 
-    def matched(self, run: "Finished", name: str, row: dict[str, Any]) -> dict[str, Any] | None:
+    def matched(self, run: FinishedRun, name: str, row: dict[str, Any]) -> dict[str, Any] | None:
         number, unit, place = (row[column] for column in COLUMNS)
         if number is None:
             return None
         url = self.runs[number]
         try:
-            found = open_run(url).texts([(unit, place)])[unit, place]
+            found = run.open(url).texts([(unit, place)])[unit, place]
         except (FileNotFoundError, ValueError) as error:
             return {"where": url, "id": f"{unit}:{place}", "text": None, "problem": str(error)}
         return {"where": url, "id": found.id or f"{unit}:{place}", "text": found.text, "problem": found.problem}
 
 
-def open_run(url: str) -> "Finished":
-    # Only here: what reads finished runs knows all steps.
-    from sluice.pipelines.run.finished import Finished
-
-    return Finished(url)
-
-
-def find_clusters(run: "Finished") -> Artifact:
+def find_clusters(run: FinishedRun) -> Artifact:
     """The centroids that a run's documents were assigned to last. Raises UnfitCentroids where it has none."""
     for name in reversed(run.steps):
         options = run.options(name)
@@ -161,7 +153,7 @@ def find_clusters(run: "Finished") -> Artifact:
     )
 
 
-def _check_embedder(run: "Finished", embedder: dict[str, Any], dimension: int | None = None) -> None:
+def _check_embedder(run: FinishedRun, embedder: dict[str, Any], dimension: int | None = None) -> None:
     """Raises UnfitCentroids unless a run's vectors were made as `embedder` says (and have so many dimensions)."""
     manifest = run.artifact("embeddings").manifest
     theirs, length = manifest["config"].get("embedder"), manifest["totals"]["max_dimension"]
@@ -172,7 +164,7 @@ def _check_embedder(run: "Finished", embedder: dict[str, Any], dimension: int | 
         )
 
 
-def _kept(run: "Finished") -> Members:
+def _kept(run: FinishedRun) -> Members:
     """The documents that a run kept, as members of a clustering."""
     keep = run.artifact(f"steps/{run.steps[-1]}/keep")
     return Members(run.artifact("documents"), run.artifact("embeddings"), keep)

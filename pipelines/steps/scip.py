@@ -1,6 +1,6 @@
 """scip: what lies where corrupted code lies."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Literal
@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from sluice.models.arrays.vectors import COARSE
 from sluice.pipelines.base.clustered import Clustered
-from sluice.pipelines.base.step import Cut, only_ratio
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.cuts import Cut, only_ratio
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.cluster_plans import ScipPlan
 from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteScipScores
 from sluice.transforms.stages.order import Order
@@ -37,28 +37,28 @@ class Scip(Clustered):
     def auto_clusters(self, documents: int) -> int:
         return min(super().auto_clusters(documents), 100)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         members = self.members(work)
         centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)
         yield stage
         first = int(self.alpha * max(work.alive - work.target, 0))
         config = [first, self.direction, asdict(self.guard)]
-        work.scores = work.artifact("scores", WriteScipScores, config, clusters)
-        work.scale = COARSE**2
+        scores = work.artifact("scores", WriteScipScores, config, clusters)
         order = Order("easy" if self.direction == "near" else "hard")
         listed = ClusterMembers(work.documents, clusters, work.before, self.guard, order, work.seed)
         score = ScoreByGroups(
             work.inventory,
-            work.scores,
+            scores,
             listed,
             ScipPlan(clusters, first),
             groups=2,
-            write=WriteScipScores(work.scores, listed),
+            write=WriteScipScores(scores, listed),
             clusters=clusters.manifest["totals"]["clusters"],
             population=work.alive,
         )
-        yield work.stage("scores", work.scores, score)
+        yield work.stage("scores", scores, score)
+        return Scored(scores, scale=COARSE**2, clusters=clusters)
 
     def notes(self, totals: dict[str, Any]) -> list[str]:
         small, filled = totals["small_clusters"], totals["filled_clusters"]

@@ -1,13 +1,14 @@
 """score: any numeric column of the input."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sluice.pipelines.base.step import Cut, Step
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.cuts import Cut
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.column import Column, ColumnScores
 
 
@@ -47,13 +48,11 @@ class Score(Step):
     def numbers(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         how = Column(self.column, self.keep, self.low, self.high, self.missing)
         scores = work.artifact("scores", ColumnScores, [asdict(how), asdict(self.guard)], work.documents, work.before)
-        limit = self._limit()
-        if limit is not None:
-            work.threshold = limit
         yield work.score_units(ColumnScores(scores, work.documents, work.before, self.guard, how))
+        return Scored(scores, self._limit())
 
     def _limit(self) -> float | None:
         if self.cut is None:

@@ -1,6 +1,6 @@
 """semdedup: semantic duplicates."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sluice.pipelines.base.clustered import Clustered
+from sluice.pipelines.base.cuts import Cut, OrderOption, to_order
 from sluice.pipelines.base.layout import SCORED, Condition, Find, Slot
-from sluice.pipelines.base.step import Cut, OrderOption, to_order
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.clusters.sorted_records import most_in_bin
 from sluice.transforms.clusters.splits import SplitClusters, plan_splits
@@ -81,7 +81,7 @@ class SemDeDup(Clustered):
         # A bin of single documents compares nothing and is work all the same.
         return {one.id: float(pairs[one.first : one.last].sum()) + one.records for one in planned}
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         order = to_order(self.order)
         copies, stage = work.find_copies(work.embeddings, "digest", order)
         yield stage
@@ -107,19 +107,21 @@ class SemDeDup(Clustered):
                 work, members, centroids, order=order, bin_bytes=self.bin_bytes, folder=folder
             )
             yield stage
-        yield self._score(work, members, clusters, copies, centroids.manifest["totals"]["dimension"])
+        dimension = centroids.manifest["totals"]["dimension"]
+        return (yield from self._score(work, members, clusters, copies, dimension))
 
-    def _score(self, work: Work, members: Members, clusters: Artifact, copies: Artifact, dimension: int) -> Stage:
+    def _score(
+        self, work: Work, members: Members, clusters: Artifact, copies: Artifact, dimension: int
+    ) -> Generator[Stage, None, Scored]:
         limit, scale = self.cut.limit, self.vector_scale
         # A whole number is above limit * scale**2 just when it is above its floor.
-        work.threshold = None if limit is None else int(limit * scale**2 // 1)
-        work.scale = scale**2
-        rule = semdedup.Rule(self.rule, work.threshold if self.rule != "official" else None, scale)
+        threshold = None if limit is None else int(limit * scale**2 // 1)
+        rule = semdedup.Rule(self.rule, threshold if self.rule != "official" else None, scale)
         config = [asdict(rule), asdict(self.guard), self.bin_bytes]
-        work.scores = work.artifact("scores", semdedup.ScoreSemDeDup, config, clusters, copies)
+        scores = work.artifact("scores", semdedup.ScoreSemDeDup, config, clusters, copies)
         score = semdedup.ScoreSemDeDup(
             work.inventory,
-            work.scores,
+            scores,
             members,
             clusters,
             rule,
@@ -127,7 +129,8 @@ class SemDeDup(Clustered):
             dimension=dimension,
             bin_bytes=self.bin_bytes,
         )
-        return work.stage("scores", work.scores, score)
+        yield work.stage("scores", scores, score)
+        return Scored(scores, threshold, scale**2, clusters)
 
 
 def _split(number: int) -> str:

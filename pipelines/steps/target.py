@@ -1,25 +1,24 @@
 """target: what is most like benchmark examples stays."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.arrays.vectors import COARSE
+from sluice.pipelines.base.cuts import Cut, only_targets
 from sluice.pipelines.base.items import check_dimension, check_items
 from sluice.pipelines.base.layout import SCORED, Slot
 from sluice.pipelines.base.places import absolute_paths
-from sluice.pipelines.base.step import Cut, Step, only_targets
-from sluice.pipelines.base.work import Stage, Work
+from sluice.pipelines.base.runs import CurrentRun
+from sluice.pipelines.base.step import Step
+from sluice.pipelines.base.work import Scored, Stage, Work
+from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.scores.items import Items, ReadItems
 from sluice.transforms.scores.target import MakeClassifier, TargetScores, Teaching
 from sluice.transforms.stages.artifacts import find_manifest
-
-if TYPE_CHECKING:
-    from sluice.pipelines.run.run import Run
-    from sluice.transforms.audit.views import AuditedStep
 
 
 class Target(Step):
@@ -57,10 +56,10 @@ class Target(Step):
     def layout(self) -> tuple[Slot, ...]:
         return (Slot("items", "one"), Slot("classifier"), *SCORED)
 
-    def check(self, run: "Run") -> None:
+    def check(self, run: CurrentRun) -> None:
         check_items(self.items, run, by_vectors=True)
 
-    def stages(self, work: Work) -> Iterator[Stage]:
+    def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         items = work.artifact("items", ReadItems, [self.items.digest(), work.run.embedding_recipe])
         yield work.stage("items", items, ReadItems(items, self.items, work.run.embedder, embed=True))
         check_dimension(work.name, items, work.embeddings)
@@ -71,14 +70,14 @@ class Target(Step):
         )
         make = MakeClassifier(work.inventory, classifier, members, items, teaching)
         yield work.stage("classifier", classifier, make)
-        work.scale = COARSE**2
         scores = work.artifact(
             "scores", TargetScores, asdict(self.guard), classifier, members.documents, members.embeddings, members.keep
         )
         yield work.score_units(
             TargetScores(scores, work.documents, work.before, self.guard, work.embeddings, classifier)
         )
+        return Scored(scores, scale=COARSE**2)
 
-    def details(self, step: "AuditedStep") -> dict[str, Any] | None:
+    def details(self, step: AuditedStep) -> dict[str, Any] | None:
         manifest = find_manifest(step.scores.url.rsplit("/", 1)[0] + "/classifier")
         return None if manifest is None else {"classifier": manifest["totals"]}

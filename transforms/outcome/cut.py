@@ -151,7 +151,7 @@ def _highest(score: np.ndarray) -> Any:
 
 
 @dataclass
-class Cut(StageTransform):
+class MakeCut(StageTransform):
     """pipeline -> keep/ of all units: with at most `most` documents (or tokens, as ranked.by), or by `threshold`.
 
     documents: how many are still in; what it decides is how the boundary is looked for, never which it is. shown_scale:

@@ -38,7 +38,7 @@ DECISIONS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Step:
+class DecidedStep:
     """A finished step: its name, scores and keep masks; `scale` turns its scores into shown ones (score / scale).
 
     clusters: its last clustering, of the documents that were still in after `before` (None: all); None without one.
@@ -56,7 +56,7 @@ class Step:
 class WriteDecisions(WriteUnit):
     """Unit -> one row per document: `fate` is kept or the step that removed it, with the score and threshold there."""
 
-    def __init__(self, target: Artifact, documents: Artifact, steps: tuple[Step, ...]):
+    def __init__(self, target: Artifact, documents: Artifact, steps: tuple[DecidedStep, ...]):
         super().__init__(target)
         self.documents, self.steps = documents, steps
 
@@ -106,7 +106,7 @@ class WriteDecisions(WriteUnit):
         progress.add(self.stage, size)
 
     @staticmethod
-    def scores_of(step: Step, unit: int) -> pa.Table:
+    def scores_of(step: DecidedStep, unit: int) -> pa.Table:
         """A step's scores in shown units (cosines for similarities), null where it had nothing against a document."""
         table = step.scores.read(unit)
         raw = numbers(table, "score").astype(np.float64)
@@ -124,7 +124,7 @@ class Decide(StageTransform):
     version = 3
 
     documents: Artifact
-    steps: tuple[Step, ...]
+    steps: tuple[DecidedStep, ...]
     lost_share: float = 0.01
 
     def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:

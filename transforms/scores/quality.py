@@ -74,6 +74,7 @@ class LearnWeights(beam.DoFn):
         self.target, self.parse = target, parse
 
     def process(self, group: tuple[int, Iterable[Part]]) -> Iterator[dict[str, Any]]:
+        # heavy: JAX, which nobody but the worker that learns needs
         from sluice.models.methods import ngram
 
         tables = []

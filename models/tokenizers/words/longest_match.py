@@ -6,26 +6,38 @@ import numpy as np
 
 from sluice.models.tokenizers.words.word_table import Buffer
 
-_FEW = 20  # words that are cut faster one by one
-_NOTHING = -1  # no entry starts the word
-_LONGER = -2  # stands for entries of more than eight bytes, of which one may be the match
+# In place of an id: no entry starts the word; entries of more than eight bytes may, so the word is cut by itself.
+_NOTHING, _LONGER = -1, -2
 _POWERS = np.array([1 << 8 * byte for byte in range(8)], np.uint64)
 
 
 class LongestMatch:
-    """`whole`: ids of the entries that start a word; `rest`: of those that go on with one, without their mark."""
+    """Cuts words by a vocabulary.
 
-    def __init__(self, whole: Mapping[str, int], rest: Mapping[str, int], *, unknown: int, longest_word: int) -> None:
+    whole: ids of the entries that may start a word; rest: ids of those that may go on with one, without their ##.
+    unknown: the id of a word that cannot be cut; longest_word: in characters, a longer one cannot. few: so many words
+    or fewer are cut one by one, which is faster then.
+
+    >>> match = LongestMatch({"fox": 5}, {"es": 8}, unknown=0, longest_word=100)
+    >>> match.cut("foxes"), match.cut("dog")
+    ([5, 8], [])
+    """
+
+    def __init__(
+        self, whole: Mapping[str, int], rest: Mapping[str, int], *, unknown: int, longest_word: int, few: int = 20
+    ) -> None:
+        self._few = few
         self._unknown = unknown
         self._longest_word = longest_word
         self._entries = (whole, _longest(whole)), (rest, _longest(rest))
         self._starts = _Starts(whole), _Starts(rest)
 
     def cut(self, word: str, *, within: bool = False) -> list[int]:
-        """The ids of one word: its longest first part in the vocabulary, then that of the rest, and so on; none for a
-        word without such parts, or too long. within: it goes on with another.
+        """The ids of one word: its longest beginning in the vocabulary, then the longest of the rest, and so on.
+
+        None for a word that cannot be cut so, or is too long. within: the word is the rest of one: ## entries start it.
         """
-        found: list[int] = []
+        ids: list[int] = []
         start = 0 if len(word) <= self._longest_word else len(word)
         entries, longest = self._entries[within]
         while start < len(word):
@@ -35,21 +47,26 @@ class LongestMatch:
                     break
             else:
                 return []
-            found.append(number)
+            ids.append(number)
             start, (entries, longest) = end, self._entries[1]
-        return found
+        return ids
 
     def cut_all(self, buffer: Buffer, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(ids int32, counts int64 [n]): as `cut` does, all words' ids in a row, the unknown one where there are none;
-        of words without zero bytes.
+        """(ids int32, counts int64 [n]): every word cut as `cut` does it, with `unknown` for one that cannot be.
+
+        counts[i] of the ids belong to word i. Words hold no zero bytes.
+
+        All words go forward together, one entry each round. Those that entries of more than eight bytes may match, and
+        the last few, are cut one by one.
         """
         at, left = starts.copy(), lengths.copy()
         unknown = np.zeros(len(starts), bool)
-        alone = lengths > self._longest_word  # for `cut`, which counts characters
+        # Lengths are in bytes here, the longest word is in characters: `cut` tells.
+        alone = lengths > self._longest_word
         active = np.flatnonzero(~alone)
         owners, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
         entries = self._starts[0]
-        while len(active) > _FEW:
+        while len(active) > self._few:
             ids, sizes = entries.longest(buffer.eights_of(at[active], left[active]))
             unknown[active[ids == _NOTHING]] = True
             alone[active[ids == _LONGER]] = True
@@ -78,11 +95,15 @@ class LongestMatch:
 
 
 def _longest(entries: Iterable[str]) -> dict[str, int]:
-    """How long the entries are that start with three characters, at most."""
-    found: dict[str, int] = {}
+    """By their first three characters, the length of the longest entry.
+
+    >>> _longest(["fox", "foxes", "a"])
+    {'fox': 5, 'a': 2}
+    """
+    lengths: dict[str, int] = {}
     for entry in entries:
-        found[entry[:3]] = max(len(entry), found.get(entry[:3], 2))
-    return found
+        lengths[entry[:3]] = max(len(entry), lengths.get(entry[:3], 2))
+    return lengths
 
 
 class _Starts:
@@ -99,7 +120,7 @@ class _Starts:
         self._words = np.array([int.from_bytes(word.ljust(8, b"\0"), "big") for word in words], np.uint64)
         self._ids = np.array([ids[word] for word in words], np.int32)
         self._sizes = np.fromiter(map(len, words), np.int64, len(words))
-        # [entry, bytes shared with it]: the longest entry that starts those
+        # starts[i, b]: of the entries that the first b bytes of entry i begin with, the longest.
         self._starts = np.zeros((len(words), 9), np.int32)
         places = {word: place for place, word in enumerate(words)}
         for place, word in enumerate(words):
@@ -107,9 +128,9 @@ class _Starts:
                 self._starts[place, size] = places.get(word[:size], self._starts[place, size - 1])
 
     def longest(self, eights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(ids int32, sizes int64 [n]): the longest entries that start words, given by their first bytes."""
+        """(ids int32, sizes int64 [n]): the longest entry that starts each word, given by its first eight bytes."""
         words = eights.byteswap()
         before = np.searchsorted(self._words, words, side="right") - 1
         shared = 8 - np.searchsorted(_POWERS, words ^ self._words[before], side="right")
-        found = self._starts[before, shared]
-        return self._ids[found], self._sizes[found]
+        entry = self._starts[before, shared]
+        return self._ids[entry], self._sizes[entry]

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.models.tokenizers import bert_files, wordpiece, words
-from sluice.models.tokenizers.words import longest_match
 from sluice.models.tokenizers.words.longest_match import LongestMatch
+from sluice.models.tokenizers.words.memory import Limits
 from sluice.models.tokenizers.words.word_table import Buffer, WordTable, distinct
 
 DATA = Path(__file__).parents[2] / "data" / "static"
@@ -79,9 +79,8 @@ def test_ids_by_words_equal_the_tokenizers_library(both, texts):
     assert ours.count(texts).tolist() == [len(row) for row in expected]
 
 
-def test_ids_stay_the_same_when_the_memory_of_words_is_full(both, monkeypatch):
-    ours, library = words.load(str(DATA / "plain")), both[1]
-    monkeypatch.setattr(words, "MOST_WORDS", 20)
+def test_ids_stay_the_same_when_the_memory_of_words_is_full(both):
+    ours, library = words.load(str(DATA / "plain"), Limits(words=20)), both[1]
     rng = np.random.default_rng(0)
     letters = np.array(list("abcdefoxthe"))
     for _ in range(10):
@@ -92,11 +91,10 @@ def test_ids_stay_the_same_when_the_memory_of_words_is_full(both, monkeypatch):
         ]
 
 
-def test_words_that_fall_into_one_slot_are_told_apart(both, monkeypatch):
+def test_words_that_fall_into_one_slot_are_told_apart(both):
     texts = [f"{word}{n} {word}" for word in ("fox", "dog", "the") for n in range(30)]
     expected = [one.ids for one in both[1].encode_batch(texts, add_special_tokens=False)]
-    monkeypatch.setattr(words, "_SLOT_BITS", 1)
-    crowded = words.load(str(DATA / "plain"))
+    crowded = words.load(str(DATA / "plain"), Limits(slot_bits=1))
     for _ in range(2):
         rows, _ = crowded.tokenize(texts, max_tokens=100)
         assert [row.tolist() for row in rows] == expected
@@ -150,9 +148,8 @@ def test_threads_that_learn_words_from_each_other_find_the_same_ids(both):
     assert all(found[name] == dict(enumerate(expected)) for name in range(4))
 
 
-def test_the_memory_of_words_is_bounded(monkeypatch):
-    monkeypatch.setattr(words, "MOST_IDS", 500)
-    tokenizer = words.load(str(DATA / "plain"))
+def test_the_memory_of_words_is_bounded():
+    tokenizer = words.load(str(DATA / "plain"), Limits(ids=500))
     for start in range(0, 4000, 100):
         text = " ".join(f"{number:x}fox{number:x}" for number in range(start, start + 100))
         assert rows(tokenizer.flat([text])) == [by_definition(text)]
@@ -177,13 +174,12 @@ def test_words_cut_together_are_cut_as_alone(whole, rest, texts, few):
         {entry: i for i, entry in enumerate(rest, 100)},
         unknown=0,
         longest_word=40,
+        few=few,
     )
     expected = [longest_first(text, vocabulary, longest_word=40) for text in texts]
     assert [match.cut(text) or [0] for text in texts] == expected
     lengths = np.array([len(text.encode()) for text in texts], np.int64)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(longest_match, "_FEW", few)
-        ids, counts = match.cut_all(Buffer("".join(texts).encode()), np.cumsum(lengths) - lengths, lengths)
+    ids, counts = match.cut_all(Buffer("".join(texts).encode()), np.cumsum(lengths) - lengths, lengths)
     assert rows(words.Flat(ids, np.cumsum(counts)))[: len(texts)] == expected
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from sluice.pipelines.base.work import UnreachableTarget
 from sluice.pipelines.curate import curate
 from sluice.pipelines.main import main
 from sluice.pipelines.recipe.options import build_recipe
+from sluice.pipelines.run.cutting import UnreachableTarget
 from sluice.pipelines.run.launches import read_launches
 from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.run.runner import StageFailed, run_stages

@@ -8,8 +8,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.models.cut import select
-from sluice.pipelines.base.work import UnreachableTarget
 from sluice.pipelines.run import runner
+from sluice.pipelines.run.cutting import UnreachableTarget
 from sluice.pipelines.run.runner import StageFailed
 from tests.pipelines.corpora import artifact, corpus_rows, decisions, fates, kept_ids, make_rows, run_d4, write_jsonl
 from tests.pipelines.oracle import Oracle

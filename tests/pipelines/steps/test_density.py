@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from sluice.models.arrays.vectors import COARSE
 from sluice.models.cut import select
-from sluice.pipelines.base.work import UnreachableTarget
 from sluice.pipelines.curate import run_recipe
 from sluice.pipelines.recipe.options import build_recipe
 from sluice.pipelines.run import runner
+from sluice.pipelines.run.cutting import UnreachableTarget
 from sluice.pipelines.steps.density import Density
 from sluice.transforms.scores.cluster_plans import final_centroids, load_quotas
 from tests.pipelines.corpora import artifact, decisions, fates, kept_ids, make_rows, write_jsonl

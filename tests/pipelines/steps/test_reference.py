@@ -171,7 +171,7 @@ def test_earlier_runs_are_assigned_once_in_a_chain_and_scores_stay_the_same(
     found = status(str(tmp_path / "chained"))
     assert found["state"] == "finished" and not [one for one in found["stages"] if "/run-" in one["stage"]]
 
-    monkeypatch.setattr("sluice.pipelines.steps.reference.find_assigned", lambda *args, **options: None)
+    monkeypatch.setattr("sluice.pipelines.run.run.find_assigned", lambda *args, **options: None)
     run_steps(second, [reference(*runs)], tmp_path / "assigned", **limits)
     assert len(list((tmp_path / "assigned" / "steps" / "01-reference").glob("run-*"))) == len(runs)
     assert table(tmp_path / "chained") == table(tmp_path / "assigned")
