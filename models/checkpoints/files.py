@@ -68,6 +68,12 @@ def needed(names: list[str]) -> list[str]:
     return sorted(wanted + [name for name in near if name.endswith(WEIGHTS[0]) and "/" in name])
 
 
+def weight_bytes(model: str) -> int:
+    """Bytes of all files of weights of a model, as local_directory takes it, in whichever kind."""
+    files = Path(local_directory(model)).rglob("*")
+    return sum(path.stat().st_size for path in files if path.suffix in WEIGHTS)
+
+
 @functools.lru_cache(maxsize=8)
 def _from_hub(name: str, revision: str | None) -> str:
     import huggingface_hub

@@ -4,13 +4,11 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sluice.models.checkpoints import tensors
-from sluice.models.checkpoints.files import WEIGHTS, local_directory
 from sluice.models.embedders import describe, layer_subset
 from sluice.models.embedders.describe import load_tokenizer
 from sluice.models.embedders.load import load
@@ -121,9 +119,3 @@ def _flops_per_token(run: Run, embedder: Any) -> float:
     if layers is not None and embedder.layers:
         share = len(layer_subset.kept_layers(layers, embedder.layers)) / embedder.layers
     return 2.0 * used * share
-
-
-def weight_bytes(run: Run) -> int:
-    """Bytes of the model's weights, as transforms.embeddings.embed.Embed counts them."""
-    files = Path(local_directory(run.model)).rglob("*")
-    return sum(path.stat().st_size for path in files if path.suffix in WEIGHTS)

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from sluice.models.checkpoints.files import weight_bytes
 from sluice.models.forecast.clusters import MOST, Skew, measure_skew
 from sluice.pipelines.plan import measure
-from sluice.pipelines.plan.embed import Embedded, Given, embed_texts, read_vectors, weight_bytes
+from sluice.pipelines.plan.embed import Embedded, Given, embed_texts, read_vectors
 from sluice.pipelines.plan.machine import Speed
 from sluice.pipelines.plan.rates import Rates
 from sluice.pipelines.plan.sample import copy_sample, corpus_bytes
@@ -65,7 +66,7 @@ def find_facts(run: Run, units: Sequence[Unit], *, records: int, constants: dict
         rates=Rates(constants, dimension),
         dimension=dimension,
         vectors=vectors,
-        weights=weight_bytes(run) if isinstance(vectors, Embedded) else 0,
+        weights=weight_bytes(run.model) if isinstance(vectors, Embedded) else 0,
         exported=exported,
         skew=_skew(vectors),
         speed=constants["loop_seconds"] / speed.loop_seconds,

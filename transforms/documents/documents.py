@@ -84,7 +84,18 @@ class WriteDocuments(WriteUnit):
         stats: dict[str, Any] = {"records": 0, "documents": 0, "rejected": 0, "characters": 0, "tokens": 0}
         stats |= {"reasons": {}, "filled": dict.fromkeys(self.how.columns, 0)}
         stats |= {"places": {}, "barren": {"files": 0, "empty": 0, "named": {}}}
-        self.target.write(unit.id, self._tables(unit, stats), self.how.schema(), stats)
+        found = reading.read_unit(unit, self.how.fields, on_unreadable=self.how.on_unreadable)
+        # The rejects, left first, are committed before the documents: a unit whose documents part exists has both.
+        with (
+            self.target.writer(unit.id, self.how.schema(), stats) as write,
+            self.rejected.writer(unit.id, REJECTED) as write_rejects,
+            ahead(found) as windows,
+        ):
+            for window in windows:
+                _count(window, stats)
+                progress.add(self.stage, window.records)
+                write_rejects(_reject_table(window.rejects))
+                write(self._table(window, stats))
 
     def existing(self, unit: Unit) -> Part | None:
         # Another configuration may have taken the rejects away, and then failed before it came to the documents.
@@ -94,17 +105,6 @@ class WriteDocuments(WriteUnit):
     def parts(self, unit: Unit) -> Iterator[Part]:
         yield self.rejected.describe(unit.id)
         yield from super().parts(unit)
-
-    def _tables(self, unit: Unit, stats: dict[str, Any]) -> Iterator[pa.Table]:
-        # The rejects are committed when this generator ends, so before the documents: a unit whose documents part
-        # exists has both.
-        found = reading.read_unit(unit, self.how.fields, on_unreadable=self.how.on_unreadable)
-        with self.rejected.writer(unit.id, REJECTED) as write_rejects, ahead(found) as windows:
-            for window in windows:
-                _count(window, stats)
-                progress.add(self.stage, window.records)
-                write_rejects(_reject_table(window.rejects))
-                yield self._table(window, stats)
 
     def _table(self, window: Window, stats: dict[str, Any]) -> pa.Table:
         characters = np.fromiter((len(text) for text in window.texts or ()), np.uint32)
