@@ -7,7 +7,8 @@ from sluice.transforms import storage
 from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.records.records import Fields
 from sluice.transforms.scores.reference import Earlier
-from sluice.transforms.stages.artifacts import Artifact, Maker, digest_of
+from sluice.transforms.stages.artifacts import Artifact, Maker
+from sluice.transforms.stages.manifests import digest_of
 
 
 def keyed(url: str, folder: str, maker: type[Maker], config: Any, *inputs: Artifact | None) -> Artifact:

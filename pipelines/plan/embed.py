@@ -16,9 +16,9 @@ from sluice.pipelines.plan.measure import work_through
 from sluice.pipelines.plan.sample import Sample
 from sluice.pipelines.run.run import Run
 from sluice.transforms.embeddings.embed import WriteEmbeddings
-from sluice.transforms.stages import artifacts
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.commit import commit
 
 MOST_EMBEDDED, FIRST_EMBEDDED, EMBED_SECONDS = 256, 16, 8.0
 
@@ -57,7 +57,7 @@ def read_vectors(run: Run, sample: Sample, folder: str, documents: Artifact, *, 
     )
     seconds = work_through(write, sample)
     parts = [target.describe(piece.unit.id) for piece in sample.pieces]
-    artifacts.commit(target, parts=parts, config={})
+    commit(target, parts=parts, config={})
     filled = [(piece, part) for piece, part in zip(sample.pieces, parts) if part.rows]
     places = sum(piece.places for piece, _ in filled)
     found = []

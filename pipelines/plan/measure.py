@@ -15,8 +15,8 @@ from sluice.transforms.corpus import reading
 from sluice.transforms.documents.documents import WriteDocuments
 from sluice.transforms.records import validation
 from sluice.transforms.records.records import Unit
-from sluice.transforms.stages import artifacts
 from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.commit import commit
 
 DAMAGED = validation.UNREADABLE.format("")
 # A piece that ends inside of a record has a reject that the corpus has not.
@@ -74,7 +74,7 @@ def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, t
     )
     seconds = work_through(WriteDocuments(target, Artifact(f"{folder}/rejected", "1" * 32), how), sample)
     parts = [target.describe(piece.unit.id) for piece in sample.pieces]
-    artifacts.commit(target, parts=parts, config={})
+    commit(target, parts=parts, config={})
     stats = [_without_torn(part.stats, piece.cut_off) for part, piece in zip(parts, sample.pieces)]
     documents = sum(one["documents"] for one in stats)
     reasons: dict[str, int] = {}

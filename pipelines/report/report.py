@@ -20,8 +20,8 @@ from sluice.pipelines.run.runner import Timing
 from sluice.transforms import storage
 from sluice.transforms.audit.accounting import duplicate_ids
 from sluice.transforms.audit.views import AccountingError
-from sluice.transforms.stages.artifacts import ArtifactError
 from sluice.transforms.storage import committing
+from sluice.transforms.storage.damage import ArtifactError
 
 __all__ = ["AccountingError", "make_report", "summary"]
 

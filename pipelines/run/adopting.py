@@ -3,7 +3,8 @@
 from sluice.pipelines.run.finished import RECIPE, Finished
 from sluice.transforms import storage
 from sluice.transforms.clusters.adopted import UnfitCentroids, open_centroids
-from sluice.transforms.stages.artifacts import MANIFEST, Artifact
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.manifests import MANIFEST
 
 
 def find_centroids(url: str, step: str) -> Artifact:

@@ -17,7 +17,8 @@ from sluice.transforms import storage
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.corpus import reading
 from sluice.transforms.records.records import Fields, Unit
-from sluice.transforms.stages.artifacts import Artifact, find_manifest
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.stages.stage import read_units
 from sluice.transforms.storage.streams import UnreadableFile
 

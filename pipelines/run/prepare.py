@@ -15,7 +15,7 @@ from sluice.pipelines.run.first_look import look
 from sluice.pipelines.run.holding import holding
 from sluice.pipelines.run.run import Run
 from sluice.transforms import storage
-from sluice.transforms.stages.artifacts import find_manifest
+from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.storage import committing, filesystems
 
 

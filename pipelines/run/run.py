@@ -29,7 +29,8 @@ from sluice.transforms.embeddings.embed import Embed
 from sluice.transforms.outcome.decisions import Decide, DecidedStep, ExportCorpus
 from sluice.transforms.records.records import Fields, Unit
 from sluice.transforms.scores.reference import Earlier
-from sluice.transforms.stages.artifacts import Artifact, Maker, digest_of, find_manifest
+from sluice.transforms.stages.artifacts import Artifact, Maker
+from sluice.transforms.stages.manifests import digest_of, find_manifest
 
 log = logging.getLogger("sluice")
 

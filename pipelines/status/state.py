@@ -12,7 +12,7 @@ from sluice.pipelines.status.pace import Piece, largest_left, pace
 from sluice.pipelines.status.weights import Weights
 from sluice.pipelines.terminal.printing import counted
 from sluice.transforms import storage
-from sluice.transforms.stages.artifacts import find_manifest
+from sluice.transforms.stages.manifests import find_manifest
 
 PART = re.compile(r"part-(\d+)-([0-9a-f]{10})\.parquet")
 WINDOWS = re.compile(r"windows-(\d+)-([0-9a-f]{10})/.*")

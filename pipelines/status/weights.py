@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sluice.pipelines.run.finished import Finished
 from sluice.transforms.clusters.centroids import load_array
-from sluice.transforms.stages.artifacts import ArtifactError
+from sluice.transforms.storage.damage import ArtifactError
 
 # What a file that is damaged, half written or gone raises.
 UNREADABLE = (ArtifactError, OSError, ValueError, EOFError, KeyError, pa.ArrowException)

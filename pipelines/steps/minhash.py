@@ -22,7 +22,8 @@ from sluice.transforms.minhash.links import LinkBands
 from sluice.transforms.minhash.signatures import Sign
 from sluice.transforms.minhash.verify import Verification
 from sluice.transforms.scores.simple import ExactScores
-from sluice.transforms.stages.artifacts import Artifact, find_manifest
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.manifests import find_manifest
 
 MOST_VALUES = 4096
 # Large-star and small-star take about log2 of the longest chain; half of these are enough for any corpus.

@@ -18,7 +18,7 @@ from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.scores.items import Items, ReadItems
 from sluice.transforms.scores.target import MakeClassifier, TargetScores, Teaching
-from sluice.transforms.stages.artifacts import find_manifest
+from sluice.transforms.stages.manifests import find_manifest
 
 
 class Target(Step):

@@ -9,7 +9,8 @@ import pyarrow as pa
 from sluice.pipelines.curate import curate
 from sluice.pipelines.run.prepare import open_run
 from sluice.transforms import storage
-from sluice.transforms.stages.artifacts import Artifact, find_manifest
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.storage import listing
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console, RenderableType
 
-from sluice.transforms.stages.artifacts import write_manifest
+from sluice.transforms.stages.manifests import write_manifest
 from sluice.transforms.storage.sealed import checksum_of
 from tests.pipelines.corpora import artifact
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from sluice.transforms import storage
-from sluice.transforms.stages.artifacts import MANIFEST, find_manifest
+from sluice.transforms.stages.manifests import MANIFEST, find_manifest
 from sluice.transforms.storage import sealed
 from sluice.transforms.storage.sealed import checksum_of
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from sluice.models.clustering.assign import choose_method
 from sluice.transforms.clusters.centroids import OF_PARTS, load_array, save_array, save_index
-from sluice.transforms.stages.artifacts import Artifact, find_manifest
+from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import to_fixed
+from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.stages.stage import OnePart
 from sluice.transforms.storage import sealed
 from sluice.transforms.storage.damage import Damaged

@@ -6,7 +6,7 @@ from typing import Any
 
 from sluice.transforms.corpus.inventory import SCHEMA, Planned, plan_inputs, units_to_table
 from sluice.transforms.records.records import Unit
-from sluice.transforms.stages.artifacts import digest_of
+from sluice.transforms.stages.manifests import digest_of
 from sluice.transforms.stages.stage import OnePart
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from sluice.transforms.corpus import reading
 from sluice.transforms.corpus.prefetch import ahead
 from sluice.transforms.records.records import Fields, Unit
-from sluice.transforms.stages.artifacts import Artifact, ArtifactError
+from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import read_numbers, survivors
+from sluice.transforms.storage.damage import ArtifactError
 
 
 @dataclass(frozen=True)

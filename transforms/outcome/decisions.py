@@ -13,9 +13,10 @@ from sluice.transforms.corpus import reading
 from sluice.transforms.outcome.losses import ClusteredStep, FindLosses
 from sluice.transforms.records.records import Fields, Unit
 from sluice.transforms.scores.base import NEVER, token_weights
-from sluice.transforms.stages import artifacts, progress
+from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import numbers, survivors
+from sluice.transforms.stages.commit import drop_other_keys
 from sluice.transforms.stages.stage import StageTransform
 from sluice.transforms.stages.writing import WriteUnit
 from sluice.transforms.storage.sealed import checksum_of
@@ -234,5 +235,5 @@ class ExportCorpus(StageTransform):
 
     def finished(self, parts: beam.PCollection) -> beam.PCollection:
         return super().finished(parts) | "DropStale" >> beam.Map(
-            lambda _, corpus: artifacts.drop_other_keys(corpus_folder(corpus), corpus.key), self.target
+            lambda _, corpus: drop_other_keys(corpus_folder(corpus), corpus.key), self.target
         )

@@ -17,8 +17,9 @@ from sluice.transforms.corpus.inventory import plan_units
 from sluice.transforms.documents.inventory import units_digest
 from sluice.transforms.records.records import Fields, Unit, Window
 from sluice.transforms.stages import memory
-from sluice.transforms.stages.artifacts import Artifact, digest_of
+from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, to_fixed
+from sluice.transforms.stages.manifests import digest_of
 from sluice.transforms.stages.stage import OnePart
 
 MOST_ITEMS = 1_000_000

@@ -9,12 +9,9 @@ has the parts' sizes and checksums too, and the names of the files that lie besi
 """
 
 import contextlib
-import functools
-import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
@@ -22,15 +19,11 @@ import pyarrow.parquet as pq
 
 from sluice.transforms import storage
 from sluice.transforms.stages import counters
-from sluice.transforms.stages.stats import merge_stats
+from sluice.transforms.stages.manifests import find_manifest, load_manifest, parts_by_unit
 from sluice.transforms.storage import committing, sealed
-from sluice.transforms.storage.damage import ArtifactError, Damaged, damaged
+from sluice.transforms.storage.damage import Damaged, damaged
 
-MANIFEST = "manifest.json"
-FIELDS = {"key", "digest", "config", "rows", "totals", "parts"}
 STATS = b"sluice.stats"
-# A part, a file of a bin, or the folder of what is done of a unit: their names carry ten digits of the key.
-PART = re.compile(r"^(?:bins/)?[a-z]+(?:-\d+)?-([0-9a-f]{10})(?:/|\..*)")
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ class Artifact:
     @property
     def manifest(self) -> dict[str, Any]:
         """The manifest. Raises ArtifactError unless the stage is finished with this key."""
-        return _manifest(self.url, self.key)
+        return load_manifest(self.url, self.key)
 
     @property
     def digest(self) -> str:
@@ -88,7 +81,7 @@ class Artifact:
         return self.manifest["digest"]
 
     def part(self, unit: int) -> dict[str, Any]:
-        return _parts(self.url, self.key)[unit]
+        return parts_by_unit(self.url, self.key)[unit]
 
     # Reading ----------------------------------------------------------------------------------------------------
 
@@ -203,91 +196,3 @@ def _writer_options(schema: pa.Schema) -> dict[str, Any]:
         "write_statistics": False,
         "store_schema": True,
     }
-
-
-# Manifests ------------------------------------------------------------------------------------------------------
-
-
-def find_manifest(url: str) -> dict[str, Any] | None:
-    """The manifest in a folder, whatever its key, or None; a damaged one, or half of one, is none."""
-    try:
-        data = storage.read_bytes(storage.join(url, MANIFEST))
-        found = json.loads(data)
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
-    whole = isinstance(found, dict) and found.keys() >= FIELDS and sealed.sound_manifest(data)
-    return found if whole else None
-
-
-@functools.lru_cache(maxsize=64)
-def _manifest(url: str, key: str) -> dict[str, Any]:
-    found = find_manifest(url)
-    if found is None:
-        place = storage.join(url, MANIFEST)
-        if storage.exists(place):
-            raise damaged(place, "it is not what was written", folder=url)
-        raise ArtifactError(f"{url} is not finished: it has no {MANIFEST}")
-    if found["key"] != key:
-        raise ArtifactError(f"{url} was made with another configuration ({found['key'][:10]}, wanted {key[:10]})")
-    return found
-
-
-@functools.lru_cache(maxsize=64)
-def _parts(url: str, key: str) -> dict[int, dict[str, Any]]:
-    return {part["unit"]: part for part in _manifest(url, key)["parts"]}
-
-
-def digest_of(value: Any) -> str:
-    """32 hex digits of a JSON-able value."""
-    return hashlib.blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
-
-
-def commit(
-    artifact: Artifact, *, parts: Iterable[Part], config: dict[str, Any], totals: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Write the manifest of a finished stage, then drop what other configurations left in its folder."""
-    unique = {part.unit: part for part in sorted(parts, key=lambda part: (part.unit, part.name))}
-    listed = [asdict(part) for part in unique.values()]
-    for part in listed:
-        del part["folder"]
-    merged = merge_stats([part["stats"] for part in listed] + [totals or {}])
-    there = storage.find(artifact.url, depth=2)
-    manifest = {
-        "stage": artifact.url.rstrip("/").rsplit("/", 1)[-1],
-        "key": artifact.key,
-        "digest": digest_of([artifact.key, [(p["unit"], p["rows"], p["bytes"], p["crc32c"]) for p in listed]]),
-        "config": config,
-        "rows": sum(part["rows"] for part in listed),
-        # By name: the branches of a stage hand over their totals in no certain order.
-        "totals": dict(sorted(merged.items())),
-        "parts": listed,
-        "files": _beside(there, artifact.key, {part["name"] for part in listed}),
-    }
-    write_manifest(artifact.url, manifest)
-    _drop(artifact.url, artifact.key, there)
-    return manifest
-
-
-def write_manifest(url: str, manifest: dict[str, Any]) -> None:
-    """Write the manifest of the folder `url` with its checksum, which comes first."""
-    whole = {"check": sealed.UNSET.decode()} | {name: value for name, value in manifest.items() if name != "check"}
-    data = sealed.seal_manifest(json.dumps(whole, indent=1, default=str).encode())
-    committing.replace_bytes(storage.join(url, MANIFEST), data)
-
-
-def _beside(there: dict[str, dict[str, Any]], key: str, parts: set[str]) -> dict[str, int]:
-    """Bytes of the sealed files beside the parts, by name; those of bins are in a folder and are not read again."""
-    ours = {name for name in there if "/" not in name and (found := PART.match(name)) and found[1] == key[:10]}
-    return {name: there[name]["size"] for name in sorted(ours - parts)}
-
-
-def drop_other_keys(url: str, key: str) -> None:
-    """Delete the parts in a folder whose name carries another key; files that are no parts are left alone."""
-    _drop(url, key, storage.find(url, depth=2))
-
-
-def _drop(url: str, key: str, there: Iterable[str]) -> None:
-    old = {found[0] for name in there if (found := PART.search(name)) and found[1] != key[:10]}
-    for name in old:
-        remove = storage.delete_folder if name.endswith("/") else storage.delete
-        remove(storage.join(url, name))

@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from sluice.transforms.stages.artifacts import find_manifest
+from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.storage import filesystems, processes
 
 # As committing names them; older releases had the file's name there and nothing of the process.

@@ -19,8 +19,8 @@ from sluice.transforms.audit.accounting import duplicate_ids
 from sluice.transforms.audit.probes import all_centroids
 from sluice.transforms.clusters.centroids import load_array
 from sluice.transforms.scores.base import NEVER
-from sluice.transforms.stages.artifacts import write_manifest
 from sluice.transforms.stages.columns import fixed_bytes
+from sluice.transforms.stages.manifests import write_manifest
 from sluice.transforms.storage.damage import ArtifactError
 from tests.pipelines.corpora import artifact, corpus_rows, decisions, open_run, run_d4, write_jsonl
 from tests.pipelines.reading_back import rewrite, shown, whole

@@ -31,7 +31,8 @@ from sluice.pipelines.run.run import Run
 from sluice.pipelines.run.runner import pipeline_options, run_stage, start_job
 from sluice.transforms.corpus.inventory import SCHEMA, plan_units, units_to_table
 from sluice.transforms.stages import memory
-from sluice.transforms.stages.artifacts import Artifact, commit
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.commit import commit
 from sluice.transforms.stages.stage import StageTransform
 from tests.pipelines.corpora import artifact, make_rows, run_d4, write_jsonl
 from tests.pipelines.dataflow_service import Service, Submitted, dataflow_service

@@ -22,7 +22,7 @@ from sluice.pipelines.recipe.options import build_recipe
 from sluice.pipelines.run.prepare import prepare
 from sluice.pipelines.run.runner import StageFailed, run_stage, run_stages
 from sluice.transforms import storage
-from sluice.transforms.stages.artifacts import find_manifest
+from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.storage import committing, filesystems
 from tests.pipelines.corpora import decisions, fates, make_rows, run_d4, write_jsonl
 from tests.pipelines.flaky import FlakyFileSystem, StoreDown

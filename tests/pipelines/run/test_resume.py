@@ -13,7 +13,7 @@ import pytest
 from sluice.pipelines.main import main
 from sluice.pipelines.run.prepare import open_run
 from sluice.pipelines.run.runner import run_stages
-from sluice.transforms.stages.artifacts import ArtifactError
+from sluice.transforms.storage.damage import ArtifactError
 from tests.pipelines.corpora import artifact, decisions, fates, kept_ids, make_rows, run_d4, write_jsonl
 
 OPTIONS = {"unit_bytes": 15_000}

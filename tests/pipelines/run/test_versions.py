@@ -9,7 +9,8 @@ from sluice.transforms.clusters.centroids import MakeCentroids
 from sluice.transforms.documents import inventory
 from sluice.transforms.outcome.decisions import Decide
 from sluice.transforms.scores.simple import PrototypeScores
-from sluice.transforms.stages.artifacts import Artifact, find_manifest
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.manifests import find_manifest
 from tests.pipelines.corpora import make_rows, run_d4, write_jsonl
 
 # In the order of the stages. Without the names of files and the contents of parts, which differ between machines.

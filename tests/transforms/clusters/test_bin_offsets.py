@@ -5,7 +5,7 @@ import pytest
 
 from sluice.transforms.clusters import assign as clusters_module
 from sluice.transforms.clusters.sorted_records import read_offsets
-from sluice.transforms.stages.artifacts import find_manifest
+from sluice.transforms.stages.manifests import find_manifest
 from tests.pipelines.corpora import artifact, make_rows, run_d4, write_jsonl
 
 

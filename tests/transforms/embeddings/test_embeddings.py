@@ -17,8 +17,9 @@ from sluice.pipelines.run.runner import run_stage
 from sluice.transforms.embeddings import unfinished
 from sluice.transforms.embeddings.embed import WriteEmbeddings
 from sluice.transforms.records import validation
-from sluice.transforms.stages import artifacts, progress
+from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Part
+from sluice.transforms.stages.commit import drop_other_keys
 from sluice.transforms.stages.stage import read_units
 from sluice.transforms.stages.writing import unit_line
 from tests.pipelines.corpora import make_rows, write_jsonl
@@ -160,7 +161,7 @@ def test_what_other_settings_left_half_done_goes_with_their_parts(tmp_path):
     for name in [*names, *(name.replace(key[:10], other[:10]) for name in names)]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    artifacts.drop_other_keys(str(tmp_path), key)
+    drop_other_keys(str(tmp_path), key)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert left == {*names, "bins", f"windows-00001-{key[:10]}"}
 

@@ -3,8 +3,8 @@
 import os
 import time
 
-from sluice.transforms.stages.artifacts import write_manifest
 from sluice.transforms.stages.leftovers import remove_leftovers
+from sluice.transforms.stages.manifests import write_manifest
 from sluice.transforms.storage import committing, processes
 
 HEX = "0123456789abcdef" * 2

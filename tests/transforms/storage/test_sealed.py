@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.transforms.stages.artifacts import Artifact, ArtifactError, commit, find_manifest
+from sluice.transforms.stages.artifacts import Artifact
+from sluice.transforms.stages.commit import commit
+from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.storage import sealed
-from sluice.transforms.storage.damage import Damaged, run_of
+from sluice.transforms.storage.damage import ArtifactError, Damaged, run_of
 
 ARRAY = np.arange(24, dtype=np.int16).reshape(4, 6)
 DAMAGES = {
