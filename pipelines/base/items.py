@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from sluice.pipelines.base.runs import CurrentRun, FinishedRun
 from sluice.pipelines.terminal.printing import counted, number, printable
-from sluice.transforms.scores.items import Items
+from sluice.transforms.scores.benchmark_items.items import Items
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.manifests import find_manifest
 from sluice.transforms.storage.damage import ArtifactError

@@ -15,9 +15,9 @@ from sluice.pipelines.base.runs import CurrentRun, FinishedRun
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
-from sluice.transforms.scores.contamination import ContaminationScores, FindItems, WriteMatches
-from sluice.transforms.scores.findings import Search
-from sluice.transforms.scores.items import Items, ReadItems
+from sluice.transforms.scores.benchmark_items.contamination import ContaminationScores, FindItems, WriteMatches
+from sluice.transforms.scores.benchmark_items.findings import Search
+from sluice.transforms.scores.benchmark_items.items import Items, ReadItems
 from sluice.transforms.scores.semdedup import scale_for
 
 

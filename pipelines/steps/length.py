@@ -9,7 +9,7 @@ from pydantic import model_validator
 from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.lengths import LengthScores
+from sluice.transforms.scores.simple import LengthScores
 
 
 class Length(Step):

@@ -16,8 +16,8 @@ from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.clusters.centroids import Members
-from sluice.transforms.scores.items import Items, ReadItems
-from sluice.transforms.scores.target import MakeClassifier, TargetScores, Teaching
+from sluice.transforms.scores.benchmark_items.items import Items, ReadItems
+from sluice.transforms.scores.benchmark_items.target import MakeClassifier, TargetScores, Teaching
 from sluice.transforms.stages.manifests import find_manifest
 
 

@@ -1,4 +1,4 @@
-"""Scores that need no exchange: exact copies, prototypes over the corpus, random."""
+"""Scores that need no exchange: exact copies, prototypes over the corpus, random, lengths."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -102,3 +102,19 @@ class RandomScores(WriteScores):
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
         ticket = seeded(fixed_bytes(documents["id_hash"], "V16"), self.seed, "random")
         return (ticket >> np.uint64(1)).astype(np.int64), None
+
+
+@dataclass
+class LengthScores(WriteScores):
+    """The longest first; nothing against a document whose length is not known. by: `tokens` or `characters`."""
+
+    version = 3
+
+    by: str = "tokens"
+
+    def columns(self) -> list[str]:
+        return [] if self.by == "tokens" else [self.by]
+
+    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
+        length = numbers(documents, self.by, missing=0).astype(np.int64)
+        return np.where(not_null(documents, self.by), length, NEVER), None

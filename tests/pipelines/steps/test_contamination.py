@@ -13,7 +13,7 @@ from sluice.pipelines.base.items import too_short_lines
 from sluice.pipelines.commands.explain.command import explain, render
 from sluice.pipelines.report.page import summary
 from sluice.pipelines.steps.contamination import Contamination
-from sluice.transforms.scores.items import BadItems, Items
+from sluice.transforms.scores.benchmark_items.items import BadItems, Items
 from tests.pipelines.corpora import artifact, decisions, kept_ids, make_rows, write_jsonl
 from tests.pipelines.oracle import Oracle
 from tests.pipelines.reading_back import shown
