@@ -71,6 +71,10 @@ class Clustered(Step):
     def over_clusters(self) -> bool:
         return True
 
+    @property
+    def clustering_iterations(self) -> int:
+        return self.iterations
+
     def clustering(self) -> tuple[Slot, ...]:
         """Its stages up to the documents' clusters."""
         centroids = Slot("centroids", "units" if self.centroids is None else "one")

@@ -53,6 +53,11 @@ class Step(Strict):
         return False
 
     @property
+    def clustering_iterations(self) -> int | None:
+        """How many times k-means goes over its sample, of steps over clusters."""
+        return None
+
+    @property
     def vector_scale(self) -> int | None:
         """Where it scores pairs of documents within clusters: what vectors are scaled by, whose products are scores."""
         return None

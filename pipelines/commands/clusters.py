@@ -16,7 +16,6 @@ from sluice.models.arrays.vectors import coarse
 from sluice.models.clustering import skew
 from sluice.models.clustering.stability import stability
 from sluice.models.reporting import audit
-from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.report.central import add_central, named
 from sluice.pipelines.report.clusters import notes, training
 from sluice.pipelines.run.finished import Finished
@@ -83,9 +82,9 @@ def _stability(run: Finished, name: str, sample: int) -> dict[str, Any] | None:
     points = _sample(run, clusters, sample) if sample else np.empty((0, 1), np.float32)
     if len(points) < 2:
         return None
-    k, options = run.centroids(name).manifest["totals"]["k"], run.options(name)
-    assert isinstance(options, Clustered), name
-    return {"clusters_of_all": k} | stability(points, k, iterations=options.iterations, seed=run.recipe.seed)
+    k, iterations = run.centroids(name).manifest["totals"]["k"], run.options(name).clustering_iterations
+    assert iterations is not None, name
+    return {"clusters_of_all": k} | stability(points, k, iterations=iterations, seed=run.recipe.seed)
 
 
 def _sample(run: Finished, clusters: Artifact, most: int) -> np.ndarray:

@@ -206,12 +206,12 @@ class Run:
         )
         found = find_manifest(embeddings.url)
         if found is not None and digest_of(found["config"]) == digest_of(transform.config):
-            transform.previous = Artifact(embeddings.url, found["key"])
+            transform = replace(transform, previous=Artifact(embeddings.url, found["key"]))
         return Stage("embeddings", (embeddings,), transform)
 
     def _results(self, steps: tuple[DecidedStep, ...]) -> Iterator[Stage]:
         keep = steps[-1].keep
-        described = [(step.name, step.scale, step.threshold, step.scores.digest, step.keep.digest) for step in steps]
+        described = [step.described for step in steps]
         losses = self.recipe.losses
         decisions = self.artifact("decisions", Decide, [described, losses.share], self.documents)
         decide = Decide(self.inventory, decisions, self.documents, steps, lost_share=losses.share)

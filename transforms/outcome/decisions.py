@@ -53,6 +53,11 @@ class DecidedStep:
     clusters: Artifact | None = None
     before: Artifact | None = None
 
+    @property
+    def described(self) -> list[str | float | None]:
+        """What decisions/ are made of, for their key."""
+        return [self.name, self.scale, self.threshold, self.scores.digest, self.keep.digest]
+
 
 class WriteDecisions(WriteUnit):
     """Unit -> one row per document: `fate` is kept or the step that removed it, with the score and threshold there."""
