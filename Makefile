@@ -18,15 +18,16 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help setup curate test airflow engines image-lock image-check check bench clean
+.PHONY: help setup curate test test-all airflow engines image-lock image-check check bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make setup    install Sluice, its test tools and the default model into .venv (PYTHON=... to choose one)'
 	@echo 'make curate   make a corpus of docstrings in ./sample and curate half of it into runs/sample'
-	@echo 'make test     run the tests (PYTEST_FLAGS=... for more flags)'
+	@echo 'make test     run the tests, but not those that are slow by nature (PYTEST_FLAGS=... for more flags)'
+	@echo 'make test-all run all tests: also a real Airflow, failing stores, the pages of docs/ played as they stand'
 	@echo 'make engines  fetch Prism, Flink and its job server, and compare what every engine makes of a corpus'
-	@echo 'make airflow  install Airflow into .venv-airflow, for the tests of the DAGs (make test does it)'
+	@echo 'make airflow  install Airflow into .venv-airflow, for the tests of the DAGs (make test-all does it)'
 	@echo 'make image-lock  write the hashed requirements of the container images anew'
 	@echo 'make image-check  install what the CPU image holds into an empty environment, with its hashes, and try it'
 	@echo 'make check    formatting, lint and types'
@@ -61,8 +62,13 @@ airflow: .venv-airflow/.installed
 	$(BIN)/uv pip install --quiet --python .venv-airflow/bin/python --requirement templates/airflow/requirements.txt
 	@touch $@
 
-test: $(STAMP) airflow
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: $(STAMP)
+	$(PYTEST) -m 'not slow' $(PYTEST_FLAGS)
+
+test-all: $(STAMP) airflow
+	$(PYTEST) $(PYTEST_FLAGS)
 
 engines: $(STAMP)
 	$(BIN)/python -m tests.engines.fetch

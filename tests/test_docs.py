@@ -71,8 +71,8 @@ def test_the_list_of_pages_names_every_page():
 
 
 def test_every_make_target_in_the_documents_exists():
-    named = set(re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()))
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`?make ([\w-]+)", (ROOT / "README.md").read_text()))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named and named <= targets
 
 

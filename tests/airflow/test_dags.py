@@ -14,6 +14,8 @@ from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.layout import stage_names
 from tests.airflow.environment import ROOT, make_airflow
 
+pytestmark = pytest.mark.slow
+
 SPLITS = 2
 OWN = ["inventory", "documents", "01-length/scores", "01-length/keep", "decisions", "corpus", "report"]
 # Everything that a curation on Dataflow can be told.

@@ -11,6 +11,8 @@ from tests.docs.pages import play
 from tests.pipelines.corpora import kept_ids
 from tests.warm import warm_python
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "launch" / "airflow.md"
 
 

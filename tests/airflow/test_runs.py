@@ -17,6 +17,8 @@ from tests.pipelines.corpora import corpus_rows, fates, kept_ids, make_rows, ope
 from tests.pipelines.running import run_steps
 from tests.warm import warm_python
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = 60
 MODEL = ROOT / "tests" / "data" / "bert"
 

@@ -41,6 +41,7 @@ def programs(bucket, tmp_path, monkeypatch):
         yield
 
 
+@pytest.mark.slow
 def test_the_sequence_of_the_page_runs_from_top_to_bottom(programs, bucket):
     assert play(ROOT / "docs" / "launch" / "dataflow.md", {"gs://bucket": bucket}) == 3
     found = status(f"{bucket}/runs/first")

@@ -15,6 +15,8 @@ from sluice.transforms.records.records import Fields
 from sluice.transforms.storage import committing, filesystems, listing, streams
 from tests.cloud.proxy import CUT, DROP, EXISTS, FORBID, LOSE, REFUSE, SLOW_DOWN, STALL, Proxy, Request
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 100
 # Above 5 MB gcsfs uploads in several requests.
 LARGE = bytes(range(251)) * 26_000

@@ -14,6 +14,7 @@ from sluice.transforms.storage import listing
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 
 
+@pytest.mark.slow
 def test_the_sequence_of_the_page_curates_a_corpus_in_a_bucket(store, tmp_path, monkeypatch, capsys):
     block = re.search(r"In another one:\n\n```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert block

@@ -139,6 +139,7 @@ def every(nth: int) -> Callable[[Request], str | None]:
     return lambda request: next(faults) if next(numbers) % nth == 0 else None
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_now_and_then_changes_nothing(remote, store, place, deduplicated):
     run = place()
     store.reset(every(7))
@@ -156,6 +157,7 @@ def generations(run: str) -> dict[str, str]:
     return {name: entry["generation"] for name, entry in found.items() if name.endswith("/manifest.json")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "numbers"), [("put", (3, 18)), ("get", (25, 90))])
 def test_a_store_that_fails_for_good_ends_the_stage_and_the_next_try_completes_it(
     kind, numbers, remote, store, place, deduplicated

@@ -10,14 +10,9 @@ from tests.engines.running import Contents, contents, curate, curate_on, differi
 from tests.pipelines.corpora import make_rows, write_jsonl
 
 OPTIONS = {"unit_bytes": 20_000}
-# These take seconds; each of the others starts processes for each of a run's stages, or a whole cluster.
-QUICK = {
-    "every bundle twice",
-    "4 threads",
-    "portable, a thread here",
-    "portable, threads in another process",
-    "Prism",
-}
+# In this process; then with another process or a server. The rest start processes for each stage, or a cluster.
+QUICK = {"every bundle twice", "4 threads", "portable, a thread here"}
+MARKS = dict.fromkeys(QUICK, []) | dict.fromkeys(("portable, threads in another process", "Prism"), [pytest.mark.slow])
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +27,7 @@ def expected(source: str, tmp_path_factory: pytest.TempPathFactory) -> Contents:
 
 @pytest.mark.parametrize(
     "engine",
-    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.engines) for name in ENGINES if name != "in memory"],
+    [pytest.param(name, marks=MARKS.get(name, [pytest.mark.engines])) for name in ENGINES if name != "in memory"],
 )
 def test_every_engine_leaves_the_same_files(source: str, expected: Contents, tmp_path: Path, engine: str):
     try:

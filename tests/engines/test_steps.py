@@ -14,7 +14,7 @@ from tests.engines.running import Contents, contents, curate, curate_on, differi
 from tests.pipelines.corpora import fates, make_rows, write_jsonl
 
 # A recipe of all steps has four times as many jobs as D4; `pytest -m engines` has the other engines.
-QUICK = {"4 threads", "Prism"}
+SLOW = {"4 threads", "Prism"}
 ITEMS = {"text": "text", "id": "id", "vector": "embedding"}
 
 
@@ -76,7 +76,11 @@ def expected(source: str, options: dict, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize(
     "engine",
-    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.engines) for name in ENGINES if name != "in memory"],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else pytest.mark.engines)
+        for name in ENGINES
+        if name != "in memory"
+    ],
 )
 def test_every_step_leaves_the_same_files_on_every_engine(
     source: str, options: dict, expected: Contents, tmp_path: Path, engine: str
