@@ -12,7 +12,13 @@ from tests.pipelines.corpora import make_rows, write_jsonl
 OPTIONS = {"unit_bytes": 20_000}
 # In this process; then with another process or a server. The rest start processes for each stage, or a cluster.
 QUICK = {"every bundle twice", "4 threads", "portable, a thread here"}
-MARKS = dict.fromkeys(QUICK, []) | dict.fromkeys(("portable, threads in another process", "Prism"), [pytest.mark.slow])
+SLOW = {"portable, threads in another process", "Prism"}
+
+
+def marks(engine: str) -> list[pytest.MarkDecorator]:
+    if engine in QUICK:
+        return []
+    return [pytest.mark.slow if engine in SLOW else pytest.mark.engines]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def expected(source: str, tmp_path_factory: pytest.TempPathFactory) -> Contents:
 
 @pytest.mark.parametrize(
     "engine",
-    [pytest.param(name, marks=MARKS.get(name, [pytest.mark.engines])) for name in ENGINES if name != "in memory"],
+    [pytest.param(name, marks=marks(name)) for name in ENGINES if name != "in memory"],
 )
 def test_every_engine_leaves_the_same_files(source: str, expected: Contents, tmp_path: Path, engine: str):
     try:
