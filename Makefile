@@ -18,7 +18,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help setup curate test test-all airflow engines image-lock image-check check bench clean
+.PHONY: help setup curate test test-all airflow engines image-lock image-check picture check bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo 'make image-lock  write the hashed requirements of the container images anew'
 	@echo 'make image-check  install what the CPU image holds into an empty environment, with its hashes, and try it'
 	@echo 'make check    formatting, lint and types'
+	@echo 'make picture  docs/report.png anew: the page of runs/sample, by Chromium (CHROMIUM=... to name it)'
 	@echo 'make bench    list the benchmarks and run the quick ones'
 	@echo 'make clean    remove what make made, except ./sample and ./runs'
 
@@ -82,6 +83,11 @@ image-check: $(STAMP)
 	UV=$(BIN)/uv templates/containers/lock.sh build/lock
 	diff -r build/lock templates/containers/requirements
 	$(BIN)/python -m tests.templates.image
+
+CHROMIUM ?= chromium
+picture: curate
+	$(CHROMIUM) --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1150 \
+		--screenshot=docs/report.png file://$(CURDIR)/runs/sample/report.html
 
 # Type checkers do not see an editable install whose folders are mapped; they see links.
 check: $(STAMP)

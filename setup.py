@@ -27,6 +27,7 @@ REQUIRES = [
     "orjson>=3.10",
     "pydantic>=2.9",
     "pyyaml>=6",
+    "jinja2>=3.1",
     "rich>=13",
     "zstandard>=0.22",
     "brotli>=1.2",
@@ -51,7 +52,10 @@ setup(
     python_requires=">=3.11",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"sluice.pipelines.plan": ["*.json", "*.yaml"]},
+    package_data={
+        "sluice.pipelines.plan": ["*.json", "*.yaml"],
+        "sluice.pipelines.report.html": ["assets/*"],
+    },
     install_requires=REQUIRES,
     extras_require={
         "test": [

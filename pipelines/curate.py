@@ -5,18 +5,16 @@ from sluice.pipelines.curate import curate
 report = curate(["corpus/*.jsonl.zst"], "runs/first", recipe="d4", keep="0.5")
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from sluice.pipelines.recipe.options import Paths, build_recipe
 from sluice.pipelines.recipe.recipe import Recipe
-from sluice.pipelines.report.report import REPORT, make_report
+from sluice.pipelines.report.report import make_report, read_report
 from sluice.pipelines.run.holding import holding
 from sluice.pipelines.run.prepare import checked, write_recipe
 from sluice.pipelines.run.run import Run
 from sluice.pipelines.run.runner import Timing, run_stages
-from sluice.transforms import storage
 from sluice.transforms.storage.filesystems import WriteFailed
 
 
@@ -49,4 +47,4 @@ def run_all(run: Run, beam_args: Sequence[str] = ()) -> tuple[dict[str, Any], li
             # A finished run may lie where nothing can be written; what it says is there.
             if not all(timing.skipped for timing in timings):
                 raise
-            return json.loads(storage.read_bytes(storage.join(run.url, REPORT))), timings
+            return read_report(run.url), timings

@@ -38,6 +38,7 @@ COMMANDS = (
         "what a curation will take, before it runs: time, memory, storage, cost, and how to start it",
         True,
     ),
+    Command("report", "commands.report", "the page of a finished run, written again or to another place"),
     Command("preview", "commands.preview.command", "what each threshold would keep, with pairs just either side of it"),
     Command("clusters", "commands.clusters", "how even, how tight and how stable the clusters of a run are"),
     Command("status", "status.status", "what a run has finished so far"),

@@ -45,6 +45,7 @@ PACKAGES = (
     "pipelines/steps",
     "pipelines/recipe",
     "pipelines/run",
+    "pipelines/report/html",
     "pipelines/report",
     "pipelines/curate",
     "pipelines/launch",

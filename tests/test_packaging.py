@@ -57,6 +57,7 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source_files(root: Path) -> list[Path]:
     """Every module and data file of the three folders."""
     data = [path for kind in ("*.yaml", "*.json") for path in (root / "pipelines" / "plan").glob(kind)]
+    data += (root / "pipelines" / "report" / "html" / "assets").iterdir()
     return [*data, *(path for layer in LAYERS for path in (root / layer).rglob("*.py"))]
 
 

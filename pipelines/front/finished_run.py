@@ -1,6 +1,5 @@
 """A finished run from Python: what was decided, why, and the report."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -10,10 +9,9 @@ import pyarrow.compute as pc
 
 from sluice.pipelines.commands.explain.command import explain
 from sluice.pipelines.recipe.recipe import Recipe
-from sluice.pipelines.report.report import REPORT
+from sluice.pipelines.report.report import read_report
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.status.status import status
-from sluice.transforms import storage
 from sluice.transforms.outcome.decisions import KEPT
 
 
@@ -42,7 +40,7 @@ class Run:
     @cached_property
     def report(self) -> dict[str, Any]:
         """report.json: counts, step by step."""
-        return json.loads(storage.read_bytes(storage.join(self.url, REPORT)))
+        return read_report(self.url)
 
     def status(self) -> dict[str, Any]:
         """How far it is, as `sluice status --json` has it."""

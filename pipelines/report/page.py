@@ -209,6 +209,6 @@ def _places(run: str) -> Text:
     place = printable(run)
     return Text(
         f"\n{place}/corpus        the kept documents\n{place}/decisions     every document's fate\n"
-        f"{place}/report.json   all numbers\n"
+        f"{place}/report.html   all of this and more, to look at in a browser; report.json has the numbers\n"
         f"sluice explain {place} ID   why a document was kept or went; sluice preview {place}   other thresholds"
     )

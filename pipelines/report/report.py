@@ -8,6 +8,7 @@ from sluice.pipelines.report.clusters import describe_clustering
 from sluice.pipelines.report.embedding import embedding_counts
 from sluice.pipelines.report.examples import describe_texts, largest_groups
 from sluice.pipelines.report.gathering import Gathered, gather, open_ledger
+from sluice.pipelines.report.html.write import page_url, write_page
 from sluice.pipelines.report.page import summary
 from sluice.pipelines.report.repeats import plan_repeats
 from sluice.pipelines.report.steps import describe_steps
@@ -29,7 +30,7 @@ REPORT = "report.json"
 
 
 def make_report(run: Run, timings: list[Timing]) -> dict[str, Any]:
-    """Check a finished run's accounts and write <run>/report.json; returns what is in it.
+    """Check a finished run's accounts and write <run>/report.json and its page, report.html; returns what is in it.
 
     Raises AccountingError where documents or tokens do not add up, ArtifactError for a stage that is not finished.
     """
@@ -46,6 +47,21 @@ def make_report(run: Run, timings: list[Timing]) -> dict[str, Any]:
     }
     report = plain(report)
     committing.replace_bytes(storage.join(run.url, REPORT), json.dumps(report, indent=1, allow_nan=False).encode())
+    write_page(report, page_url(run.url))
+    return report
+
+
+def read_report(url: str) -> dict[str, Any]:
+    """The report of a finished run. Raises FileNotFoundError where there is none, ValueError for a damaged one."""
+    place = storage.join(url, REPORT)
+    try:
+        report = json.loads(storage.read_bytes(place))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{url} has no {REPORT}: `sluice curate` with its recipe writes one") from None
+    except ValueError:
+        raise ValueError(f"{place} is not what was written; remove it, and `sluice curate` makes it again") from None
+    if not isinstance(report, dict):
+        raise ValueError(f"{place} is no report")
     return report
 
 

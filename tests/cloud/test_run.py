@@ -112,7 +112,7 @@ def without_places(value: object) -> object:
 def test_a_finished_run_is_done_again_with_reads_alone(remote, remote_run, store):
     run_d4(remote, remote_run, **D4)
     written = {request.name.removeprefix("runs/first/") for request in store.requests if request.kind == "put"}
-    assert {name for name in written if not name.startswith("launches/")} == {"report.json"}
+    assert {name for name in written if not name.startswith("launches/")} == {"report.json", "report.html"}
     deleted = {request.name.removeprefix("runs/first/") for request in store.requests if request.kind == "delete"}
     assert all(name.startswith("launches/working-") for name in deleted)
     assert not store.kinds.keys() - {"get", "range", "info", "list", "put", "delete"}

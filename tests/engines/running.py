@@ -47,7 +47,7 @@ def contents(run: Path) -> Contents:
     return {
         str(path.relative_to(run)): hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
         for path in files
-        if path.name != "report.json" and path.parent.name != "launches" and path.suffix != ".tmp"
+        if path.stem != "report" and path.parent.name != "launches" and path.suffix != ".tmp"
     }
 
 

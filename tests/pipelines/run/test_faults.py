@@ -60,7 +60,7 @@ def deduplicated(source, tmp_path_factory) -> Path:
 
 def contents(run: Path) -> dict[str, bytes]:
     """Every file of a run but the report and launches/, which hold times, and what killed processes left behind."""
-    files = (path for path in run.rglob("*") if path.is_file() and path.name != "report.json")
+    files = (path for path in run.rglob("*") if path.is_file() and path.stem != "report")
     files = (path for path in files if path.parent.name != "launches")
     return {str(path.relative_to(run)): path.read_bytes() for path in files if path.suffix != ".tmp"}
 
