@@ -1,13 +1,13 @@
 """What all tests share. Nothing heavy is imported here: collecting stays quick."""
 
-import functools
 import os
 import sys
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import quick_beam
 
 # Before any test imports them: TensorFlow logs only errors, and JAX looks for no accelerator where there is none.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,22 +26,9 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def signatures_are_read_once() -> Iterator[None]:
-    """A third of a small job is Beam reading the signatures of all methods of each DoFn, eight times over."""
-    if "apache_beam" not in sys.modules:
-        yield
-        return
-    from apache_beam.transforms import core
-
-    plain = core.get_function_args_defaults
-    of_method = functools.cache(lambda function: plain(types.MethodType(function, object())))
-
-    def remembered(function: Callable) -> tuple[list[str], list]:
-        if not isinstance(function, types.MethodType):
-            return plain(function)
-        args, defaults = of_method(function.__func__)
-        return list(args), list(defaults)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(core, "get_function_args_defaults", remembered)
+def jobs_start_quickly() -> Iterator[None]:
+    if "apache_beam" in sys.modules:
+        with quick_beam.quickened():
+            yield
+    else:
         yield
