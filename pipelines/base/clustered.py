@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.models.clustering import kmeans
 from sluice.models.clustering.two_level import plan_levels
-from sluice.pipelines.base.layout import SCORED, Slot
+from sluice.pipelines.base.layout import SCORED, Clustering, Slot
 from sluice.pipelines.base.places import absolute_path
 from sluice.pipelines.base.runs import CurrentRun
 from sluice.pipelines.base.step import Step
@@ -19,6 +19,7 @@ from sluice.transforms.clusters.assign import AssignClusters, run_bytes
 from sluice.transforms.clusters.centroids import MakeCentroids, Members, Training
 from sluice.transforms.clusters.refine import RefineCentroids
 from sluice.transforms.clusters.two_level import MakeTwoLevels
+from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.order import Order
 
@@ -77,9 +78,9 @@ class Clustered(Step):
 
     def clustering(self) -> tuple[Slot, ...]:
         """Its stages up to the documents' clusters."""
-        centroids = Slot("centroids", "units" if self.centroids is None else "one")
-        refined = (Slot(f"refine-{number}/centroids") for number in range(1, self.refine + 1))
-        return (centroids, *refined, Slot("clusters"))
+        centroids = Slot("centroids", law="train") if self.centroids is None else Slot("centroids", "one", law="fixed")
+        refined = (Slot(f"refine-{number}/centroids", law="assign") for number in range(1, self.refine + 1))
+        return (centroids, *refined, Slot("clusters", law="assign"))
 
     def layout(self) -> tuple[Slot, ...]:
         return (*self.clustering(), *SCORED)
@@ -114,12 +115,12 @@ class Clustered(Step):
         population = work.alive
         if members.copies is not None:
             population = members.copies.manifest["totals"]["distinct"]
-        k = self.auto_clusters(population) if self.clusters == "auto" else self.clusters
+        k = self._cluster_count(population)
         if k > population:
             raise ValueError(
                 f"step {work.name}: {k} clusters for {population} documents; give --clusters a smaller number"
             )
-        sample = min(max(self.sample_per_cluster * k, 1), self.max_sample or population, population)
+        sample = self._sample(k, population)
         dimension = members.embeddings.manifest["totals"]["max_dimension"]
         levels = plan_levels(k=k, sample=sample, dimension=dimension, trainer_bytes=self.trainer_bytes)
         training = Training(
@@ -138,6 +139,24 @@ class Clustered(Step):
         if levels is not None:
             make = MakeTwoLevels(work.inventory, centroids, members, training, dimension, self.trainer_bytes)
         return centroids, work.stage("centroids", centroids, make)
+
+    def _cluster_count(self, documents: int) -> int:
+        return self.auto_clusters(documents) if self.clusters == "auto" else self.clusters
+
+    def _sample(self, k: int, documents: int) -> int:
+        return min(max(self.sample_per_cluster * k, 1), self.max_sample or documents, documents)
+
+    def planned_clustering(self, documents: int, dimension: int) -> Clustering | None:
+        if not self.over_clusters or self.centroids is not None:
+            return None
+        k = self._cluster_count(documents)
+        sample = self._sample(k, documents)
+        levels = plan_levels(k=k, sample=sample, dimension=dimension, trainer_bytes=self.trainer_bytes)
+        if levels is None:
+            needs = memory.training(sample=sample, dimension=dimension, k=k)
+        else:
+            needs = memory.training_in_two_levels(trainer_bytes=self.trainer_bytes, dimension=dimension, k=k)
+        return Clustering(k, sample, self.iterations, levels is not None, needs)
 
     def _adopted(self, work: Work) -> tuple[Artifact, Stage]:
         assert self.centroids is not None

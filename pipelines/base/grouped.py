@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.base.cuts import OrderOption, to_order
-from sluice.pipelines.base.layout import SCORED, Slot
+from sluice.pipelines.base.layout import KEEP, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.base import Guard
@@ -59,8 +59,8 @@ class Grouped(Clustered):
 
     def layout(self) -> tuple[Slot, ...]:
         clustering = self.clustering() if self.needs_vectors else ()
-        inner = (Slot("inner"),) if len(self.groups) > 1 else ()
-        return (*clustering, *inner, *SCORED)
+        inner = (Slot("inner", shuffled=72),) if len(self.groups) > 1 else ()
+        return (*clustering, *inner, Slot("scores", shuffled=72), KEEP)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         clusters = None

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sluice.pipelines.base.cuts import ColumnOrder, Cut, SourceOrder, Strict
-from sluice.pipelines.base.layout import SCORED, Find, Slot
+from sluice.pipelines.base.layout import SCORED, Clustering, Find, Slot
 from sluice.pipelines.base.runs import CurrentRun, FinishedRun
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
@@ -55,6 +55,17 @@ class Step(Strict):
     @property
     def clustering_iterations(self) -> int | None:
         """How many times k-means goes over its sample, of steps over clusters."""
+        return None
+
+    def planned_clustering(self, documents: int, dimension: int) -> Clustering | None:
+        """Its clustering, were so many documents still in; None where it trains no centroids.
+
+        Raises ValueError where so many clusters are too many to train.
+        """
+        return None
+
+    def most_in_cluster(self, dimension: int) -> int | None:
+        """Documents that a cluster can have before it is split; None where none is."""
         return None
 
     @property

@@ -9,7 +9,7 @@ from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.run.embedded import with_embedded
 
 REPORT = "report"
-BEFORE = (Slot("inventory", "one"), Slot("documents"))
+BEFORE = (Slot("inventory", "one", law="fixed"), Slot("documents"))
 EMBEDDINGS = Slot("embeddings")
 AFTER = (Slot("decisions"), Slot("corpus/_parts"))
 

@@ -70,7 +70,7 @@ class Contamination(Step):
         return self.ngram is not None
 
     def layout(self) -> tuple[Slot, ...]:
-        return (Slot("items", "one"), Slot("matches"), *SCORED)
+        return (Slot("items", "one", law="fixed"), Slot("matches"), *SCORED)
 
     @property
     def items(self) -> Items:

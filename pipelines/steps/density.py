@@ -11,6 +11,7 @@ from sluice.models.arrays.vectors import COARSE
 from sluice.models.methods import density
 from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.base.cuts import Cut, only_ratio
+from sluice.pipelines.base.layout import KEEP, Slot
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.scores.cluster_plans import DensityPlan, load_quotas
@@ -37,6 +38,9 @@ class Density(Clustered):
     def _ratio(self) -> "Density":
         only_ratio(self.step, self.cut)
         return self
+
+    def layout(self) -> tuple[Slot, ...]:
+        return (*self.clustering(), Slot("scores", shuffled=28), KEEP)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         members = self.members(work)

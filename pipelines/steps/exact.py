@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import ClassVar, Literal
 
 from sluice.pipelines.base.cuts import ColumnOrder, SourceOrder, to_order
-from sluice.pipelines.base.layout import SCORED, Slot
+from sluice.pipelines.base.layout import COPIES, SCORED, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.simple import ExactScores
@@ -21,7 +21,7 @@ class Exact(Step):
     order: Literal["random"] | ColumnOrder | SourceOrder = "random"
 
     def layout(self) -> tuple[Slot, ...]:
-        return (Slot("copies"), *SCORED)
+        return (COPIES, *SCORED)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
         copies, stage = work.find_copies(work.documents, "text_hash", to_order(self.order))

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sluice.models.methods.minhash import PRESETS, Scheme
 from sluice.pipelines.base.cuts import ColumnOrder, SourceOrder, to_order
-from sluice.pipelines.base.layout import SCORED, Find, Slot
+from sluice.pipelines.base.layout import COPIES, SCORED, Find, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.pipelines.terminal.printing import counted
@@ -65,7 +65,8 @@ class MinHash(Step):
 
     def layout(self) -> tuple[Slot, ...]:
         rounds = (Slot(f"round-{number}", repeat=number) for number in range(1, MOST_ROUNDS + 1))
-        return (Slot("signatures"), Slot("links"), *rounds, Slot("components"), Slot("copies"), *SCORED)
+        links = Slot("links", shuffled=24 * self.scheme.bands)
+        return (Slot("signatures"), links, *rounds, Slot("components"), COPIES, *SCORED)
 
     def needed(self, find: Find) -> tuple[Slot, ...]:
         return tuple(slot for slot in self.layout() if not slot.repeat or find(slot.folder) is not None)

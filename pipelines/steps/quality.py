@@ -59,7 +59,7 @@ class Quality(Step):
         return self
 
     def layout(self) -> tuple[Slot, ...]:
-        return (Slot("weights"), *SCORED) if self.weights == "learn" else SCORED
+        return (Slot("weights", most=self.sample), *SCORED) if self.weights == "learn" else SCORED
 
     @property
     def parse(self) -> SpacyParser | None:

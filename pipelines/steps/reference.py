@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.pipelines.base.cuts import Cut
-from sluice.pipelines.base.layout import SCORED, Find, Slot
+from sluice.pipelines.base.layout import KEEP, Find, Slot
 from sluice.pipelines.base.places import absolute_paths
 from sluice.pipelines.base.runs import CurrentRun, FinishedRun
 from sluice.pipelines.base.step import Step
@@ -41,7 +41,8 @@ class Reference(Step):
     cut: Cut
 
     def layout(self) -> tuple[Slot, ...]:
-        return (Slot("centroids", "one"), *self._earlier(), Slot("clusters"), *SCORED)
+        own = (Slot("clusters", law="assign"), Slot("scores", law="pairs", shuffled=24), KEEP)
+        return (Slot("centroids", "one", law="fixed"), *self._earlier(), *own)
 
     def _earlier(self) -> tuple[Slot, ...]:
         return tuple(Slot(f"run-{number}/clusters", "other units") for number in range(1, len(self.runs) + 1))

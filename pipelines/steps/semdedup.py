@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.base.cuts import Cut, OrderOption, to_order
-from sluice.pipelines.base.layout import SCORED, Condition, Find, Slot
+from sluice.pipelines.base.layout import COPIES, KEEP, Condition, Find, Slot
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.clusters.centroids import Members
 from sluice.transforms.clusters.sorted_records import most_in_bin
@@ -50,7 +50,7 @@ class SemDeDup(Clustered):
         for number in range(1, MOST_SPLITS + 1):
             needed = Condition(f"steps/{{step}}/{_split(number - 1)}clusters", "too_large", absent=True)
             splits += [Slot(_split(number) + name, repeat=number, only_if=needed) for name in ("centroids", "clusters")]
-        return (Slot("copies"), *self.clustering(), *splits, *SCORED)
+        return (COPIES, *self.clustering(), *splits, Slot("scores", law="pairs", shuffled=20), KEEP)
 
     def needed(self, find: Find) -> tuple[Slot, ...]:
         splits = 0
@@ -65,6 +65,9 @@ class SemDeDup(Clustered):
             return False
         largest = clusters.manifest["totals"]["largest_representatives"]
         return largest > most_in_bin(self.bin_bytes, centroids.manifest["totals"]["dimension"])
+
+    def most_in_cluster(self, dimension: int) -> int:
+        return most_in_bin(self.bin_bytes, dimension)
 
     @property
     def vector_scale(self) -> int:

@@ -54,7 +54,7 @@ class Target(Step):
         return Items(self.targets, self.text, self.id, self.vector)
 
     def layout(self) -> tuple[Slot, ...]:
-        return (Slot("items", "one"), Slot("classifier"), *SCORED)
+        return (Slot("items", "one", law="fixed"), Slot("classifier", most=self.sample), *SCORED)
 
     def check(self, run: CurrentRun) -> None:
         check_items(self.items, run, by_vectors=True)

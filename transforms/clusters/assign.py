@@ -213,8 +213,12 @@ class AssignClusters(StageTransform):
     def worker_memory(self) -> int:
         """Bytes that a worker needs, as transforms.stages.memory counts them; the centroids are finished."""
         totals = self.centroids.manifest["totals"]
-        clusters = totals["k"] + sum(count for _, count in totals.get("splits", []))
-        return memory.assignment(k=clusters, dimension=totals["dimension"], run_bytes=self.run_bytes)
+        return self.memory_with(totals["k"] + sum(count for _, count in totals.get("splits", [])))
+
+    def memory_with(self, clusters: int) -> int:
+        """worker_memory, were there so many clusters."""
+        dimension = self.centroids.manifest["totals"]["dimension"]
+        return memory.assignment(k=clusters, dimension=dimension, run_bytes=self.run_bytes)
 
     def parts(self, units: beam.PCollection[Unit]) -> beam.PCollection:
         write = WriteClusters(
