@@ -5,7 +5,7 @@ cluster in every run, so that a bin of clusters is one contiguous range of each 
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +17,9 @@ import pyarrow as pa
 from sluice.models.arrays.vectors import coarse
 from sluice.models.clustering import assign
 from sluice.transforms.clusters.central import SaveCentral
-from sluice.transforms.clusters.centroids import Members, load_array, save_array
-from sluice.transforms.clusters.sorted_records import OFFSETS, RECORDS, RunWriter, most_in_bin
+from sluice.transforms.clusters.centroids import Members, load_array
+from sluice.transforms.clusters.member_counts import CountMembers, SaveStatistics
+from sluice.transforms.clusters.sorted_records import OFFSETS, RECORDS, SortedRunWriter, most_in_bin
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory, progress
 from sluice.transforms.stages.artifacts import Artifact, Part
@@ -95,7 +96,7 @@ class WriteClusters(WriteUnit):
             return
         # The sorted file first: a unit whose clusters part exists has it.
         with self._beside(unit, RECORDS) as path, open(path, "wb") as file:
-            runs = RunWriter(file, self._assigner.clusters, self.run_bytes)
+            runs = SortedRunWriter(file, self._assigner.clusters, self.run_bytes)
             tables = list(self._tables(unit, stats, runs))
             runs.flush()
         with self._beside(unit, OFFSETS) as path, open(path, "wb") as file:
@@ -113,7 +114,7 @@ class WriteClusters(WriteUnit):
             return found if all(whole) else None
         return found
 
-    def _tables(self, unit: Unit, stats: dict[str, Any], runs: RunWriter | None) -> Iterator[pa.Table]:
+    def _tables(self, unit: Unit, stats: dict[str, Any], runs: SortedRunWriter | None) -> Iterator[pa.Table]:
         alive = self.members.alive(unit.id)
         representative = self.members.representatives(unit.id) if runs else alive
         documents = self.members.documents.read(unit.id, self.order.columns()) if self.order else None
@@ -159,39 +160,9 @@ class WriteClusters(WriteUnit):
             stats["agreed"] += int((exact == dots[:CHECKED]).sum())
 
 
-class ClusterStatistics(beam.DoFn):
-    """Part -> int64 [4, k] as bytes: documents, representatives, sum and sum of squares of similarities per cluster."""
-
-    def __init__(self, clusters: Artifact, members: Members, centroids: Artifact):
-        self.clusters, self.members, self.centroids = clusters, members, centroids
-
-    def process(self, part: Part) -> Iterator[bytes]:
-        totals = self.centroids.manifest["totals"]
-        k = totals["k"] + sum(count for _, count in totals.get("splits", []))
-        table = self.clusters.read_unfinished(part.unit)
-        alive = self.members.alive(part.unit)
-        cluster = numbers(table, "cluster")[alive].astype(np.int64)
-        similarity = numbers(table, "similarity")[alive].astype(np.float64)
-        sums = np.zeros((4, k), np.float64)
-        sums[0] = np.bincount(cluster, minlength=k)
-        sums[1] = np.bincount(cluster, weights=self.members.representatives(part.unit)[alive], minlength=k)
-        sums[2] = np.bincount(cluster, weights=similarity, minlength=k)
-        # Squares of cosines in millionths: whole numbers, so the order of adding does not matter.
-        sums[3] = np.bincount(cluster, weights=np.rint(np.square(similarity / 4064**2) * 1e6), minlength=k)
-        yield sums.astype(np.int64).tobytes()
-
-
-def _add_arrays(blocks: Iterable[bytes]) -> bytes:
-    total: np.ndarray | None = None
-    for block in blocks:
-        array = np.frombuffer(block, np.int64)
-        total = array.copy() if total is None else total + array
-    return b"" if total is None else total.tobytes()
-
-
 @dataclass
 class AssignClusters(StageTransform):
-    """pipeline -> clusters/ of all units, statistics.npy (int64 [4, k], see ClusterStatistics), central.npy (see
+    """pipeline -> clusters/ of all units, statistics.npy (int64 [4, k], see CountMembers), central.npy (see
     SaveCentral) and the manifest.
 
     bin_bytes: of the scorer that will read the sorted records, which are there where an `order` is given.
@@ -225,31 +196,9 @@ class AssignClusters(StageTransform):
             self.target, self.members, self.centroids, order=self.order, seed=self.seed, run_bytes=self.run_bytes
         )
         parts = units | "Assign" >> beam.ParDo(write)
-        count = ClusterStatistics(self.target, self.members, self.centroids)
-        statistics = (
-            parts
-            | "Statistics" >> beam.ParDo(count).with_output_types(bytes)
-            | "AddStatistics" >> beam.CombineGlobally(_add_arrays)
-            | "SaveStatistics" >> beam.Map(self._save)
-        )
+        # For schedulers, which see no more of a run than its manifests.
+        most = most_in_bin(self.bin_bytes, self.centroids.manifest["totals"]["dimension"]) if self.bin_bytes else None
+        count = CountMembers(self.target, self.members, self.centroids)
+        statistics = parts | "Statistics" >> SaveStatistics(self.target, count, most)
         central = parts | "Central" >> SaveCentral(self.target, self.members, self.seed)
         return (parts, statistics, central) | "PartsAndTotals" >> beam.Flatten()
-
-    def _save(self, block: bytes) -> dict[str, Any]:
-        array = np.frombuffer(block, np.int64).reshape(4, -1)
-        save_array(self.target, "statistics", array)
-        documents = array[0].astype(float)
-        filled = documents[documents > 0]
-        totals = {
-            "clusters": int(array.shape[1]),
-            "empty": int((documents == 0).sum()),
-            "largest": int(documents.max(initial=0)),
-            "largest_representatives": int(array[1].max(initial=0)),
-            "imbalance": float(array.shape[1] * np.square(documents).sum() / max(documents.sum(), 1) ** 2),
-            "median_size": float(np.median(filled)) if len(filled) else 0.0,
-        }
-        if self.bin_bytes:
-            # For schedulers, which see no more of a run than its manifests.
-            most = most_in_bin(self.bin_bytes, self.centroids.manifest["totals"]["dimension"])
-            totals["too_large"] = int((array[1] > most).sum())
-        return {"folder": self.target.url, "totals": totals}

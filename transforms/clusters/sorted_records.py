@@ -1,8 +1,14 @@
-"""Sorted vectors as scorers read them: part-*.records, a unit's records in runs sorted by cluster, and part-*.offsets,
-where every cluster starts in every run and the checksum of its records there.
+"""Vectors sorted by cluster, as scorers read them. A unit has two files, of d dimensions and r sorted runs:
 
-A bin of clusters is one range of the offsets and one of every run. Neither is a whole file, so both are checked by what
-they hold: a row of the offsets has a checksum of its own, and the records of a cluster in a run have theirs in it.
+    part-*.records   the records of run 0, sorted by cluster; those of run 1; ...
+        2 d bytes  vector, int16     4 bytes  row      8 bytes  priority      8 bytes  tie
+    part-*.offsets   a row for each cluster, and one for the end of the last
+        8 r bytes  where the cluster's records begin in each run, counted in records of the file
+        4 r bytes  the crc32c of the cluster's records in each run
+        4 bytes    the crc32c of the row so far
+
+A sorted run is as many records as a worker sorts in memory at once. A bin of clusters is one range of the offsets and
+one of every run. Neither is a whole file, so both carry checksums of their parts.
 """
 
 from collections.abc import Iterator
@@ -37,21 +43,21 @@ def offsets_dtype(runs: int) -> np.dtype:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Some consecutive clusters of a sorted run: starts int64 [clusters + 1], crc32c uint32 [clusters + 1]."""
+class SortedRun:
+    """Consecutive clusters of a sorted run, as the offsets have them: starts int64 [c + 1], crc32c uint32 [c + 1]."""
 
     starts: np.ndarray
     crc32c: np.ndarray
 
 
 @dataclass
-class RunWriter:
+class SortedRunWriter:
     """Appends records to a file in runs of about `most` bytes, sorted by cluster."""
 
     file: Any
     clusters: int
     most: int
-    runs: list[Run] = field(default_factory=list)
+    runs: list[SortedRun] = field(default_factory=list)
     held: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     bytes: int = 0
     written: int = 0
@@ -79,7 +85,7 @@ class RunWriter:
             data = records[order[start : start + PIECE_ROWS]].tobytes()
             checksums.add(data)
             self.file.write(data)
-        self.runs.append(Run(self.written + bounds, checksums.found))
+        self.runs.append(SortedRun(self.written + bounds, checksums.found))
         self.written += len(order)
 
     def offsets(self) -> np.ndarray:
@@ -122,7 +128,7 @@ def _contents(rows: np.ndarray) -> Iterator[bytes]:
     return (data[start : start + size - 4] for start in range(0, len(data), size))
 
 
-def read_offsets(clusters: Artifact, unit: int, first: int = 0, last: int | None = None) -> list[Run]:
+def read_offsets(clusters: Artifact, unit: int, first: int = 0, last: int | None = None) -> list[SortedRun]:
     """The runs of a unit, of clusters first..last-1 (None: all), read without all the others'. Raises Damaged.
 
     Every bin asks every unit, so at K clusters whole files would be read K times for each.
@@ -137,11 +143,11 @@ def read_offsets(clusters: Artifact, unit: int, first: int = 0, last: int | None
     for number, (row, said) in enumerate(zip(_contents(rows), rows["check"].tolist())):
         if google_crc32c.value(row) != said:
             raise damaged(path, f"the offsets of cluster {first + number} are not as written", folder=clusters.url)
-    return [Run(start, found) for start, found in zip(rows["start"].T, rows["crc32c"].T)]
+    return [SortedRun(start, found) for start, found in zip(rows["start"].T, rows["crc32c"].T)]
 
 
 def read_run(
-    clusters: Artifact, unit: int, run: Run, dtype: np.dtype, most: int | None = None
+    clusters: Artifact, unit: int, run: SortedRun, dtype: np.dtype, most: int | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The records of a run's clusters in pieces of at most `most` (None: one), each after the number of its first.
 
@@ -160,14 +166,14 @@ def read_run(
         yield begin, np.frombuffer(data, dtype)
 
 
-def clusters_of(run: Run, first: int, start: int, records: int) -> np.ndarray:
+def clusters_of(run: SortedRun, first: int, start: int, records: int) -> np.ndarray:
     """int64 [records]: the cluster of each record from number `start` on, of a run that begins with cluster `first`."""
     return first + np.searchsorted(run.starts, np.arange(start, start + records), side="right") - 1
 
 
-def one_cluster(run: Run, cluster: int) -> Run:
+def one_cluster(run: SortedRun, cluster: int) -> SortedRun:
     """A single cluster of a run that begins with cluster 0."""
-    return Run(run.starts[cluster : cluster + 2], run.crc32c[cluster : cluster + 2])
+    return SortedRun(run.starts[cluster : cluster + 2], run.crc32c[cluster : cluster + 2])
 
 
 def _range(clusters: Artifact, path: str, start: int, stop: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sluice.transforms.clusters.sorted_records import RunWriter
+from sluice.transforms.clusters.sorted_records import SortedRunWriter
 from sluice.transforms.stages import memory
 from tests.transforms.stages.test_memory import DIMENSION, peak, stored
 
@@ -14,7 +14,7 @@ def test_sorting_runs_allocates_what_the_formula_says(tmp_path):
 
     def sort() -> None:
         with open(tmp_path / "runs", "wb") as file:
-            runs = RunWriter(file, 50, 4 << 20)
+            runs = SortedRunWriter(file, 50, 4 << 20)
             for _ in range(windows):
                 column = np.arange(rows)
                 runs.add(vectors, number, rows=column, priority=column, tie=column)
