@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from sluice.pipelines.report.html.charts import heat, histogram
-from sluice.pipelines.report.html.differences import marked, shown
+from sluice.pipelines.report.html.documents import show_example, show_group
 from sluice.pipelines.report.html.notices import find_notices
 from sluice.pipelines.terminal.printing import duration, number, printable, share, size
 
@@ -24,8 +24,8 @@ def view(report: dict[str, Any]) -> dict[str, Any]:
         "notices": [(printable(one.text), printable(one.remedy)) for one in find_notices(report)],
         "sources": _sources(report),
         "steps": [_step(step) for step in report["steps"]],
-        "groups": [_group(group) for group in report["largest_groups"][:MOST_GROUPS]],
-        "examples": [_example(example) for example in report["examples"][:MOST_EXAMPLES]],
+        "groups": [show_group(group) for group in report["largest_groups"][:MOST_GROUPS]],
+        "examples": [show_example(example) for example in report["examples"][:MOST_EXAMPLES]],
         "clusterings": [_clustering(one) for one in report["clusterings"]],
         "lengths": _lengths(report["length"]),
         "facts": _facts(report),
@@ -124,43 +124,6 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
         "nothing_against": step["nothing_against"],
         "notes": [printable(note) for note in step["notes"]],
     }
-
-
-def _group(group: dict[str, Any]) -> dict[str, Any]:
-    """A group of documents that resemble one another: the kept one first, the others with the words that differ."""
-    members = sorted(group["members"], key=lambda member: member["fate"] != "kept")
-    first = members[0]
-    return {
-        "size": number(group["size"]),
-        "shown": len(members),
-        "first": _document(first) | {"fate": printable(first["fate"])},
-        "others": [_beside(member, first) | {"fate": printable(member["fate"])} for member in members[1:]],
-    }
-
-
-def _example(example: dict[str, Any]) -> dict[str, Any]:
-    neighbour = example["neighbour"]
-    score = example["score"]
-    return {
-        "step": printable(example["step"]),
-        "score": None if score is None or neighbour is None else f"{score:.3f}",
-        "removed": _document(example) if neighbour is None else _beside(example, neighbour),
-        "neighbour": None if neighbour is None else _beside(neighbour, example),
-        "central": [printable(one["id"], 120) for one in (example.get("cluster") or {}).get("central", ())],
-    }
-
-
-def _document(document: dict[str, Any]) -> dict[str, Any]:
-    text, problem = document["text"], document["problem"]
-    plain = shown(text) if text is not None else f"({printable(problem or 'no text')})"
-    return {"id": printable(document["id"], 200), "pieces": [{"text": plain, "other": False}]}
-
-
-def _beside(document: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """A document whose words that another one has not are marked."""
-    if document["text"] is None or other["text"] is None:
-        return _document(document)
-    return _document(document) | {"pieces": [one._asdict() for one in marked(document["text"], other["text"])]}
 
 
 def _clustering(found: dict[str, Any]) -> dict[str, Any]:
