@@ -53,7 +53,7 @@ setup(
     packages=list(PACKAGES),
     package_dir=PACKAGES,
     package_data={
-        "sluice.pipelines.plan": ["*.json", "*.yaml"],
+        "sluice.pipelines.plan": ["*.yaml"],
         "sluice.pipelines.report.html": ["assets/*"],
     },
     install_requires=REQUIRES,

@@ -4,7 +4,6 @@
     python -m benchmarks.plan --only vectors --documents 1000000
     python -m benchmarks.plan --quick                  # 3,000 vectors: a check that everything runs
     python -m benchmarks.plan --document docs/plan.md  # write the tables into the page, between its markers
-    python -m benchmarks.plan --constants              # measure every step by itself and keep it for plans to come
 
 Every stage runs in a process of its own, so its peak memory is its own. A ratio is actual / likely. Processor time
 changes little on a busy machine, time by the clock does.
@@ -19,24 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
-from benchmarks.short_documents import ITEMS
-
-# What --constants measures: one recipe for each step, over texts and vectors.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "semdedup": {"cut": {"ratio": 0.75}},
-    "cap": {"most": 2_000},
-    "balance": {"cut": {"ratio": 0.5}, "groups": ["source", "cluster"]},
-    "random": {"cut": {"ratio": 0.5}},
-    "score": {"column": "number", "cut": {"ratio": 0.5}},
-    "length": {"by": "characters", "cut": {"ratio": 0.5}},
-    "contamination": {"vector": "embedding", "cut": {"threshold": 0.95}},
-    "reference": {"cut": {"threshold": 0.99}},
-    "target": {"vector": "embedding", "sample": 10_000, "cut": {"ratio": 0.5}},
-}
-
-
-# In processes of their own --------------------------------------------------------------------------------------
-
 
 # Forecast against actual ----------------------------------------------------------------------------------------
 
@@ -134,66 +115,6 @@ def texts_case(folder: Path, documents: int, sample: int | None) -> str:
     return compare(f"D4 over {documents:,} docstrings, embedded by all-MiniLM-L6-v2", inputs, folder, sample)
 
 
-# Constants ------------------------------------------------------------------------------------------------------
-
-
-def measure_steps(folder: Path, documents: int, dimension: int) -> dict[str, Any]:
-    """Core-seconds and bytes of every stage of every step, each in a recipe of its own."""
-    from sluice.pipelines.plan.rates import SAMPLED
-    from sluice.pipelines.steps import find_steps
-
-    corpus, items = folder / "corpus", str(folder / "items.jsonl")
-    characters, _ = measure.run(
-        "plan.stages", "make_both", path=str(corpus), items=items, documents=documents, dimension=dimension
-    )
-    inputs = {"paths": [str(corpus)], "id": "id", "vector": "embedding", "source": "source", "tokens": "none"}
-    found: dict[str, Any] = {}
-    units = 0
-    # reference looks at the run of another step.
-    for kind, step in sorted(find_steps().items(), key=lambda one: one[0] == "reference"):
-        options: dict[str, Any] = {"step": kind} | OPTIONS.get(kind, {})
-        if options.keys() == {"step"} and "cut" in step.model_fields:
-            options["cut"] = {"ratio": 0.5}
-        for name, value in (("benchmarks", items), ("targets", items), ("runs", str(folder / "run-prototypes"))):
-            if name in step.model_fields:
-                options[name] = [value]
-        run = str(folder / f"run-{kind}")
-        stages, _ = measure.run("plan.stages", "all_stages", inputs=inputs, steps=[options], run=run)
-        for stage in stages:
-            units, part = stage["units"], stage["stage"].partition("/")[2]
-            # Clustering is known from scale.py, with its products apart.
-            if not stage["stage"].startswith("01-") or part.endswith(("centroids", "clusters")):
-                continue
-            print(f"  {stage['stage']}: {stage['core_seconds']:.2f} core s", flush=True)
-            seen = documents
-            if f"{kind}/{part}" in SAMPLED:
-                seen = options.get("sample", step.model_fields["sample"].default)
-            kept = ("core_seconds", "stored_bytes", "shuffled_bytes")
-            found[f"{kind}/{part}"] = {one: stage[one] for one in kept} | {
-                "documents": ITEMS if part == "items" else seen
-            }
-    return {
-        "machine": measure.machine(),
-        "documents": documents,
-        "dimension": dimension,
-        "characters": characters,
-        "clusters": round(documents**0.5),
-        "units": units,
-        "stages": found,
-    }
-
-
-def keep_constants(folder: Path, documents: int, dimension: int) -> None:
-    """Measure, and write into what the package ships."""
-    from sluice.pipelines.plan.machine import measure_speed
-    from sluice.pipelines.plan.rates import CONSTANTS
-
-    loop = measure_speed().loop_seconds
-    steps = measure_steps(folder, documents, dimension)
-    data = json.loads(CONSTANTS.read_text()) | {"loop_seconds": loop, "steps": steps}
-    CONSTANTS.write_text(json.dumps(data, indent=1) + "\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("texts", "vectors"))
@@ -202,17 +123,11 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=2000, help="docstrings (default: 2000)")
     parser.add_argument("--sample", type=int, help="documents that the plan looks at (default: its own)")
     parser.add_argument("--quick", action="store_true", help="3,000 vectors of 32 dimensions")
-    parser.add_argument(
-        "--constants", action="store_true", help="measure every step, 20,000 documents of 384 dimensions"
-    )
     parser.add_argument("--document", type=Path, help="write the tables into this page, between its markers")
     options = parser.parse_args()
     if options.quick:
         options.only, options.documents, options.dimension = "vectors", 3000, 32
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        if options.constants:
-            keep_constants(Path(folder), 20_000, options.dimension)
-            return
         parts = [measure.machine()]
         if options.only != "texts":
             given = options.documents, options.dimension, options.sample

@@ -33,7 +33,7 @@ LAYOUTS = (
     *("8 parquet 1000", "1 parquet 10000", "1 parquet"),
 )
 TIMES, SAMPLE = 4, 2000
-# What is told from the sample; the rest is from shipped rates (benchmarks/plan).
+# What is told from all of the sample; the rest is tried on some of it (benchmarks/plan).
 SAMPLED = ("documents", "corpus")
 
 

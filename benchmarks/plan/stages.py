@@ -21,12 +21,6 @@ def make_texts(path: str, documents: int) -> None:
     write_sample_corpus(path, limit=documents)
 
 
-def make_both(path: str, items: str, documents: int, dimension: int) -> float:
-    from benchmarks import short_documents
-
-    return short_documents.write(path, items, documents, dimension)
-
-
 def forecast(inputs: dict[str, Any], steps: list[dict[str, Any]] | None, sample: int | None) -> dict[str, Any]:
     """The plan, and the seconds it took."""
     from sluice.pipelines.plan.plan import plan

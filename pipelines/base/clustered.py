@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.models.clustering import kmeans
+from sluice.models.clustering.assign import choose_method
 from sluice.models.clustering.two_level import plan_levels
 from sluice.pipelines.base.layout import SCORED, Clustering, Slot
 from sluice.pipelines.base.places import absolute_path
@@ -156,7 +157,8 @@ class Clustered(Step):
             needs = memory.training(sample=sample, dimension=dimension, k=k)
         else:
             needs = memory.training_in_two_levels(trainer_bytes=self.trainer_bytes, dimension=dimension, k=k)
-        return Clustering(k, sample, self.iterations, levels is not None, needs)
+        searched = choose_method(self.assignment, k) == "scann"
+        return Clustering(k, sample, self.iterations, levels is not None, searched, needs)
 
     def _adopted(self, work: Work) -> tuple[Artifact, Stage]:
         assert self.centroids is not None

@@ -26,12 +26,15 @@ class Condition(NamedTuple):
 
 
 class Clustering(NamedTuple):
-    """Centroids as a step would train them: sample, documents that they are trained on; memory, bytes of a trainer."""
+    """Centroids as a step would train them: sample: documents that they are trained on; memory: bytes of a
+    trainer; searched: documents find theirs by ScaNN.
+    """
 
     clusters: int
     sample: int
     iterations: int
     two_levels: bool
+    searched: bool
     memory: int
 
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 
 from sluice.models.forecast.ranges import ZERO, Range, total
+from sluice.pipelines.plan.forecast import Work
 from sluice.pipelines.plan.prices import HERE, Machine, PriceFile
-from sluice.pipelines.plan.work import Work
 
 # Products on all cores at once, beside one core alone: they wait for one another and for memory.
 TOGETHER = Range(0.95, 0.8, 0.6)

@@ -1,5 +1,8 @@
-"""What a plan is made of: the run's own code at work on the sample, timed, and what came out of it, counted."""
+"""The sample read and copied out by the run's own code, timed and counted; and how fast this machine is."""
 
+import functools
+import math
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from sluice.models.arrays import hashing
+from sluice.models.arrays.parallel import cores, parallel
 from sluice.models.forecast.ranges import Range, spread
+from sluice.pipelines.plan.prices import Machine
 from sluice.pipelines.plan.sample import Sample
-from sluice.pipelines.plan.texts import choose_texts, count_tokens
 from sluice.pipelines.run.run import Run
 from sluice.transforms.corpus import reading
 from sluice.transforms.documents.documents import WriteDocuments
@@ -21,90 +26,68 @@ from sluice.transforms.stages.commit import commit
 DAMAGED = validation.UNREADABLE.format("")
 # A piece that ends inside of a record has a reject that the corpus has not.
 TORN = tuple(validation.UNREADABLE.format(how) for how in ("ends inside", "no end of the WARC header"))
-# What a part takes beside its rows.
-PART_BYTES = 2600
+# Core-seconds of `_loop` on a core of speed 1.
+REFERENCE_LOOP = 0.0223
 
 
 @dataclass(frozen=True)
 class Counted:
-    """records, rejected: of the sample; documents: of the corpus; the rest is per document.
+    """stats: of each piece; documents: of the corpus; characters, tokens (None where nothing counts them): of one.
 
-    read_seconds: core-seconds of the documents stage without counting tokens; stored: bytes it leaves behind beside
-    those of every part.
-    tokens: None where nothing counts them. token_seconds: core-seconds of counting. equal_texts: share of copies, None
+    read_seconds: core-seconds of the documents stage for one; equal_texts: share of copies, None
     where texts are not compared; damaged: files that cannot be read to their end, with a reason each.
     """
 
-    records: int
-    sampled: int
-    rejected: int
-    reasons: dict[str, int]
+    stats: list[dict[str, Any]]
     documents: Range
     characters: Range
     tokens: Range | None
     read_seconds: float
-    token_seconds: float
-    stored: float
     equal_texts: float | None
-    texts: list[str]
     damaged: dict[str, str]
 
+    def total(self, name: str) -> int:
+        """records, documents or rejected of the whole sample."""
+        return sum(one[name] for one in self.stats)
 
-@dataclass(frozen=True)
-class Exported:
-    """Core-seconds a document of the corpus stage at the recipe's share, and bytes of a kept document."""
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Of rejects."""
+        reasons: dict[str, int] = {}
+        for one in self.stats:
+            for reason, count in one["reasons"].items():
+                reasons[reason] = reasons.get(reason, 0) + count
+        return reasons
 
-    core_seconds: float
-    stored: float
 
-
-def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int, texts: int) -> tuple[Counted, Artifact]:
-    """The documents stage on the sample; at most `texts` of its texts are kept and have their tokens counted.
-
-    Raises ValueError where the sample holds no document.
-    """
-    kind, name = run.reading.tokens
-    counts_tokens = kind in ("tokenizer", "model")
+def read_documents(run: Run, sample: Sample, folder: str, *, total_bytes: int) -> tuple[Counted, Artifact]:
+    """The documents stage on the sample. Raises ValueError where that holds no document."""
     how = replace(run.reading, on_unreadable="reject")
-    if counts_tokens:
-        how = replace(how, tokens=("none", ""))
     target = Artifact(f"{folder}/documents", "1" * 32)
-    work_through(
-        WriteDocuments(Artifact(f"{folder}/first", "0" * 32), Artifact(f"{folder}/none", "0" * 32), how), sample, 1
-    )
-    seconds = work_through(WriteDocuments(target, Artifact(f"{folder}/rejected", "1" * 32), how), sample)
+    first = WriteDocuments(Artifact(f"{folder}/first", "0" * 32), Artifact(f"{folder}/none", "0" * 32), how)
+    _work_through(first, sample, 1)
+    seconds = _work_through(WriteDocuments(target, Artifact(f"{folder}/rejected", "1" * 32), how), sample)
     parts = [target.describe(piece.unit.id) for piece in sample.pieces]
     commit(target, parts=parts, config={})
     stats = [_without_torn(part.stats, piece.cut_off) for part, piece in zip(parts, sample.pieces)]
-    documents = sum(one["documents"] for one in stats)
-    reasons: dict[str, int] = {}
-    for one in stats:
-        for reason, count in one["reasons"].items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    if not documents:
-        listed = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
-        raise ValueError(f"the sample holds no document that can be used ({listed or 'no records at all'})")
-    chosen = choose_texts(run, sample, texts)
-    tokens, token_seconds = count_tokens((kind, name), chosen, stats, documents)
-    found, characters = _counts(sample, stats, total_bytes)
-    return Counted(
-        records=sum(one["records"] for one in stats),
-        sampled=documents,
-        rejected=sum(one["rejected"] for one in stats),
-        reasons=reasons,
-        documents=found,
+    documents, characters = _counts(sample, stats, total_bytes)
+    count = sum(one["documents"] for one in stats)
+    counted = Counted(
+        stats=stats,
+        documents=documents,
         characters=characters,
-        tokens=tokens,
-        read_seconds=seconds / documents,
-        token_seconds=token_seconds,
-        stored=max(sum(part.bytes - PART_BYTES for part in parts), 0) / documents,
+        tokens=None if how.tokens[0] == "none" else _tokens(stats),
+        read_seconds=seconds / max(count, 1),
         equal_texts=_equal_texts(target, sample) if how.hash_texts else None,
-        texts=chosen,
         damaged=_damaged(sample, stats),
-    ), target
+    )
+    if not count:
+        listed = ", ".join(f"{number} x {reason}" for reason, number in counted.reasons.items())
+        raise ValueError(f"the sample holds no document that can be used ({listed or 'no records at all'})")
+    return counted, target
 
 
-def work_through(write: Any, sample: Sample, most: int | None = None) -> float:
+def _work_through(write: Any, sample: Sample, most: int | None = None) -> float:
     """Core-seconds of a DoFn on (the first `most` of) the sample's pieces, once it is set up."""
     write.setup()
     started = time.process_time()
@@ -115,19 +98,15 @@ def work_through(write: Any, sample: Sample, most: int | None = None) -> float:
 
 def _without_torn(stats: dict[str, Any], cut_off: bool) -> dict[str, Any]:
     torn = sum(count for reason, count in stats["reasons"].items() if reason.startswith(TORN)) if cut_off else 0
-    if not torn:
-        return stats
-    reasons = {reason: count for reason, count in stats["reasons"].items() if not reason.startswith(TORN)}
-    return stats | {
-        "records": stats["records"] - torn,
-        "rejected": stats["rejected"] - torn,
-        "reasons": reasons,
-    }
+    reasons = {reason: count for reason, count in stats["reasons"].items() if not torn or not reason.startswith(TORN)}
+    return stats | {"records": stats["records"] - torn, "rejected": stats["rejected"] - torn, "reasons": reasons}
 
 
 def _counts(sample: Sample, stats: list[dict[str, Any]], total_bytes: int) -> tuple[Range, Range]:
     """(documents of the corpus, characters of one), from the sample's pieces."""
     counts, characters = (np.array([one[name] for one in stats], float) for name in ("documents", "characters"))
+    if not counts.any():
+        return Range.exactly(0.0), Range.exactly(0.0)
     if sample.everything:
         return Range.exactly(float(counts.sum())), Range.exactly(float(characters.sum() / counts.sum()))
     sizes = np.array([max(piece.stands_for, 1.0) for piece in sample.pieces])
@@ -141,6 +120,11 @@ def _counts(sample: Sample, stats: list[dict[str, Any]], total_bytes: int) -> tu
     mean = float((places * characters / sizes).sum() / (places * counts / sizes).sum())
     lengths = (characters[counts > 0] / counts[counts > 0]).tolist()
     return spread((counts / sizes).tolist(), per_byte).times(total_bytes), spread(lengths, mean)
+
+
+def _tokens(stats: list[dict[str, Any]]) -> Range:
+    means = [one["tokens"] / one["documents"] for one in stats if one["documents"]]
+    return spread(means, sum(one["tokens"] for one in stats) / max(sum(one["documents"] for one in stats), 1))
 
 
 def _damaged(sample: Sample, stats: list[dict[str, Any]]) -> dict[str, str]:
@@ -158,21 +142,24 @@ def _equal_texts(documents: Artifact, sample: Sample) -> float:
     return 1 - len(set(flat)) / max(len(flat), 1)
 
 
-def export_sample(run: Run, sample: Sample, folder: str, counted: Artifact, *, share: float) -> Exported:
-    """The corpus stage on the sample, at the share of the documents that the recipe keeps."""
+# Copies and texts -----------------------------------------------------------------------------------------------
+
+
+def export_share(run: Run, sample: Sample, documents: Artifact, folder: str, *, share: float) -> tuple[float, float]:
+    """The corpus stage on the sample, at random so much of it -> core-seconds for each of all documents, bytes for each
+    of those copied."""
     rng = np.random.default_rng(0)
-    seconds, stored, kept, documents = 0.0, 0, 0, 0
+    seconds, stored, kept, count = 0.0, 0, 0, 0
     for piece in sample.pieces:
-        records = counted.describe(piece.unit.id).stats["records"]
-        rows = counted.read(piece.unit.id, ["row"])["row"].to_numpy()
-        keep = np.zeros(records, bool)
+        keep = np.zeros(documents.describe(piece.unit.id).stats["records"], bool)
+        rows = documents.read(piece.unit.id, ["row"])["row"].to_numpy()
         keep[rows[rng.random(len(rows)) < share]] = True
         started = time.process_time()
-        stored += _export(run, piece.unit, keep, f"{folder}/corpus/{piece.unit.id:03d}/part")
+        stored += _export(run, piece.unit, keep, f"{folder}/{piece.unit.id:03d}/part")
         seconds += time.process_time() - started
         kept += int(keep.sum())
-        documents += len(rows)
-    return Exported(seconds / max(documents, 1), stored / max(kept, 1))
+        count += len(rows)
+    return seconds / max(count, 1), stored / max(kept, 1)
 
 
 def _export(run: Run, unit: Unit, keep: np.ndarray, stem: str) -> int:
@@ -181,3 +168,69 @@ def _export(run: Run, unit: Unit, keep: np.ndarray, stem: str) -> int:
     limit = run.recipe.input.max_document_bytes
     names = reading.export_unit(unit, keep, stem, max_document_bytes=limit, on_unreadable="reject")
     return sum((Path(stem).parent / name).stat().st_size for name, _ in names)
+
+
+def choose_texts(run: Run, sample: Sample, most: int) -> list[str]:
+    """Texts from all pieces, as many of each as it has places."""
+    places = sum(piece.places for piece in sample.pieces)
+    fields = replace(run.fields, columns=(), vector=None)
+    chosen: list[str] = []
+    for piece in sample.pieces:
+        texts: list[str] = []
+        for window in reading.read_unit(piece.unit, fields, on_unreadable="reject"):
+            texts += window.texts or []
+        count = min(math.ceil(most * piece.places / places), len(texts))
+        chosen += [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, count).astype(int))]
+    return chosen
+
+
+# This machine ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Speed:
+    """flops: float32 operations a core-second in plain products; loop_seconds: core-seconds of `_loop`."""
+
+    cores: int
+    memory_gb: float
+    flops: float
+    loop_seconds: float
+
+    @property
+    def core(self) -> float:
+        """Of a core here, beside one of speed 1."""
+        return REFERENCE_LOOP / self.loop_seconds
+
+    def machine(self, row: Machine) -> Machine:
+        """The row of the price file with what it leaves open filled in."""
+        measured = {
+            "cores": self.cores,
+            "memory_gb": self.memory_gb,
+            "speed": self.core,
+            "gflops_per_core": self.flops / 1e9,
+        }
+        return row.model_copy(update={name: value for name, value in measured.items() if getattr(row, name) is None})
+
+
+@functools.cache
+def measure_speed() -> Speed:
+    """Takes a second. Processor time, so that other work on the machine changes little; the best of several."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Speed(cores(), pages / 1e9, max(_products() for _ in range(3)), min(_loop() for _ in range(25)))
+
+
+def _products() -> float:
+    left, right = (np.random.default_rng(seed).random((2048, 384), np.float32) for seed in (0, 1))
+    started = time.process_time()
+    count = sum(1 for _ in parallel(lambda _: left @ right.T, range(cores())))
+    return 2.0 * 2048 * 2048 * 384 * count / (time.process_time() - started)
+
+
+def _loop() -> float:
+    """Sorting in NumPy and hashing strings one by one: what stages do beside products. A turn takes 20 ms."""
+    numbers = np.random.default_rng(0).integers(0, 1 << 40, 500_000)
+    started = time.process_time()
+    np.sort(numbers)
+    for number in range(20_000):
+        hashing.id_hash(f"document-{number}")
+    return time.process_time() - started

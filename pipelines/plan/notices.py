@@ -2,15 +2,11 @@
 
 from collections.abc import Iterator
 
-from sluice.models.clustering.assign import choose_method
-from sluice.pipelines.base.clustered import Clustered
-from sluice.pipelines.base.cuts import Cut
-from sluice.pipelines.plan.clusters import clusters_of, levels_of
-from sluice.pipelines.plan.embed import Embedded
-from sluice.pipelines.plan.rates import NOT_MEASURED
+from sluice.pipelines.plan.forecast import NOT_MEASURED
 from sluice.pipelines.plan.result import Plan
 from sluice.pipelines.terminal.printing import size
 from sluice.transforms.records.validation import is_fault
+from sluice.transforms.stages.commit import allowed_rejects
 from sluice.transforms.storage import filesystems
 
 FEW_UNITS, UNEVEN, LARGE_UNITS = 2.0, 0.5, 50_000
@@ -24,8 +20,10 @@ def find_warnings(plan: Plan) -> list[str]:
 def _input(plan: Plan) -> Iterator[str]:
     facts = plan.facts
     faults = sum(count for reason, count in facts.counted.reasons.items() if is_fault(reason))
-    share, limit = faults / max(facts.counted.records, 1), facts.recipe.input.max_reject_share
-    if share > limit:
+    records, limit = facts.counted.total("records"), facts.recipe.input.max_reject_share
+    share = faults / max(records, 1)
+    in_all = records * facts.documents.likely / facts.counted.total("documents")
+    if share * in_all > allowed_rejects(in_all, limit):
         worst = max(facts.counted.reasons, key=lambda reason: facts.counted.reasons[reason])
         yield f"{share:.1%} of the sample's records are bad (most often: {worst}); above {limit:.1%} a run stops"
     if facts.counted.damaged and facts.recipe.input.unreadable == "fail":
@@ -52,13 +50,13 @@ def _input(plan: Plan) -> Iterator[str]:
 
 def _budget(plan: Plan) -> Iterator[str]:
     facts = plan.facts
-    for name, (step, alive) in facts.steps.items():
-        cut: Cut | None = getattr(step, "cut", None)
-        if cut is None or (cut.ratio is None and cut.tokens is None):
+    for name, one in facts.steps.items():
+        cut = one.step.asked
+        if cut is None or cut.tokens is None:
             continue
-        if cut.tokens is not None and facts.counted.tokens is None:
+        if facts.counted.tokens is None:
             yield f"{name} has a token budget, and the sample says nothing about tokens"
-        elif cut.tokens is not None and cut.ratio is None and alive.after.low >= alive.before.high:
+        elif cut.ratio is None and one.after.low >= one.before.high:
             yield f"{name}: its budget of {cut.tokens:,} tokens is more than there is; nothing would be removed"
 
 
@@ -86,31 +84,33 @@ def _clusters(plan: Plan) -> Iterator[str]:
             yield f"{one.step}: the largest cluster is likely to be split, which adds stages"
         elif one.most_in_bin is not None and one.documents.high > one.most_in_bin:
             yield f"{one.step}: a large cluster may have to be split, which adds stages"
-    for name, (step, alive) in facts.steps.items():
-        if not isinstance(step, Clustered) or "centroids" not in step.folders or step.centroids is not None:
+    for name, each in facts.steps.items():
+        planned = each.step.planned_clustering(max(int(each.before.likely), 1), facts.dimension)
+        if planned is None:
             continue
-        k = clusters_of(step, alive.before.likely)
-        if k > alive.before.low:
-            yield f"{name}: {k:,} clusters may be more than there are documents"
-        if levels_of(step, alive.before.likely, facts.dimension) is not None:
-            yield f"{name}: {k:,} clusters are trained in two levels (--trainer-bytes {step.trainer_bytes})"
-        if choose_method(step.assignment, k) == "scann":
-            yield f"{name}: {k:,} clusters are searched by ScaNN, whose speed was not measured here"
+        if planned.clusters > each.before.low:
+            yield f"{name}: {planned.clusters:,} clusters may be more than there are documents"
+        if planned.two_levels:
+            yield f"{name}: {planned.clusters:,} clusters are trained in two levels (--trainer-bytes)"
+        if planned.searched:
+            yield f"{name}: {planned.clusters:,} clusters are searched by ScaNN, whose speed was not measured here"
 
 
 def _embedding(plan: Plan) -> Iterator[str]:
-    vectors, machine = plan.facts.vectors, plan.fleets[0].machine
-    if isinstance(vectors, Embedded) and machine.accelerator and not vectors.flops_per_token:
+    model, machine = plan.facts.model, plan.fleets[0].machine
+    if model is not None and machine.accelerator and not model.flops_per_token:
         yield f"a token table makes no use of an accelerator: {plan.fleets[0].name} is paid for nothing"
-    if machine.accelerator and not isinstance(vectors, Embedded):
+    if machine.accelerator and model is None:
         yield f"this recipe runs no model: {plan.fleets[0].name}'s accelerator has nothing to do"
-    if plan.facts.skew is None and plan.largest:
-        yield "the sample has too few vectors to say anything about clusters"
 
 
 def _basis(plan: Plan) -> Iterator[str]:
+    if plan.facts.trial.stopped:
+        yield f"the recipe could not be tried to its end: {plan.facts.trial.stopped}"
     guessed = [one.work.stage for one in plan.costs if one.work.basis == NOT_MEASURED]
     if guessed:
         yield f"nothing was measured of {', '.join(guessed)}: its numbers are guesses"
-    if any(step.step == "minhash" for step, _ in plan.facts.steps.values()):
-        yield "minhash adds rounds where more than 4,000,000 links are found; they are not in the plan"
+    repeated = [name for name, one in plan.facts.steps.items() if any(slot.repeat for slot in one.step.layout())]
+    repeated = [name for name in repeated if plan.facts.steps[name].step.most_in_cluster(plan.facts.dimension) is None]
+    for name in repeated:
+        yield f"{name} adds rounds where more than 4,000,000 links are found; they are not in the plan"

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.models.forecast.ranges import Range, total
-from sluice.pipelines.plan.clusters import Largest
 from sluice.pipelines.plan.cost import Cost, Fleet
-from sluice.pipelines.plan.embed import Embedded
-from sluice.pipelines.plan.rates import SAMPLE, SPREAD
+from sluice.pipelines.plan.forecast import SAMPLE, SPREAD, Facts, Largest
+from sluice.pipelines.plan.model import Embedded
 from sluice.pipelines.plan.sample import corpus_bytes
-from sluice.pipelines.plan.work import Facts
 from sluice.transforms.records.records import Unit
 
 GB = 1e9
@@ -45,9 +43,9 @@ class Plan:
                 "largest_unit_share": facts.largest_unit,
             },
             "sample": {
-                "documents": facts.counted.sampled,
-                "records": facts.counted.records,
-                "rejected": facts.counted.rejected,
+                "documents": facts.counted.total("documents"),
+                "records": facts.counted.total("records"),
+                "rejected": facts.counted.total("rejected"),
                 "reasons": facts.counted.reasons,
                 "is_the_corpus": facts.everything,
             },
@@ -81,36 +79,35 @@ class Plan:
                 }
                 for one in self.largest
             ],
-            "skew": None if facts.skew is None else facts.skew._asdict(),
         }
 
     def _embedding(self) -> dict[str, Any] | None:
-        vectors = self.facts.vectors
-        if vectors is None:
+        model = self.facts.model
+        if not self.facts.recipe.needs_vectors:
             return None
-        if not isinstance(vectors, Embedded):
-            return {"model": None, "dimension": vectors.dimension, "here": None, "on_accelerator": None}
+        if model is None:
+            return {"model": None, "dimension": self.facts.dimension, "here": None, "on_accelerator": None}
         return {
             "model": self.facts.recipe.embedding.model,
-            "dimension": vectors.dimension,
+            "dimension": model.dimension,
             "here": {
-                "documents": vectors.documents,
-                "documents_per_second": vectors.documents_per_second,
-                "tokens_per_second": vectors.tokens_per_second,
-                "tokens_per_document": vectors.tokens,
-                "operations_per_token": vectors.flops_per_token,
+                "documents": model.documents,
+                "documents_per_second": model.documents_per_second,
+                "tokens_per_second": model.tokens_per_second,
+                "tokens_per_document": model.tokens,
+                "operations_per_token": model.flops_per_token,
             },
-            "on_accelerator": self._on_accelerator(vectors),
+            "on_accelerator": self._on_accelerator(model),
         }
 
-    def _on_accelerator(self, vectors: Embedded) -> dict[str, Any] | None:
+    def _on_accelerator(self, model: Embedded) -> dict[str, Any] | None:
         """One machine's speed; None where it has no accelerator, or the model is a token table, which uses none."""
-        if not (self.fleets[0].machine.accelerator and vectors.flops_per_token and vectors.tokens):
+        if not (self.fleets[0].machine.accelerator and model.flops_per_token and model.tokens):
             return None
-        host = Range.exactly(vectors.tokenize_seconds * self.facts.speed).times(SPREAD[SAMPLE])
-        flops = Range.exactly(vectors.tokens * vectors.flops_per_token)
+        host = Range.exactly(model.tokenize_seconds * self.facts.speed.core).times(SPREAD[SAMPLE])
+        flops = Range.exactly(model.tokens * model.flops_per_token)
         documents = Range.exactly(1.0).over(self.fleets[0].accelerated(flops, host))
-        tokens = documents.times(vectors.tokens)
+        tokens = documents.times(model.tokens)
         return {"documents_per_second": _json(documents), "tokens_per_second": _json(tokens)}
 
     def _machine(self) -> dict[str, Any]:
@@ -126,7 +123,6 @@ class Plan:
             "accelerator": first.machine.accelerator,
             "rest": rest.name,
             "measured": first.here,
-            "rates_from": self.facts.rates.machine,
         }
 
     def without_price(self) -> list[str]:

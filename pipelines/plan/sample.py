@@ -5,12 +5,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from sluice.pipelines.plan.rows import copy_rows, row_groups
 from sluice.transforms import formats, storage
+from sluice.transforms.formats.parquet import files as parquet
 from sluice.transforms.records.records import Span, Unit
 from sluice.transforms.storage.streams import UnreadableFile
 
@@ -19,6 +21,11 @@ PIECES, LEAST_BYTES, BYTES_EACH, MOST_FILES, MOST_BYTES = 16, 1 << 20, 4096, 512
 WHOLE = ("text", "parquet")
 # Of these a file is one document.
 ONE = ("text",)
+# Of Parquet's, those beside plain and dictionaries that can be written again.
+ENCODINGS = ("BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY")
+CODECS = ("zstd", "snappy", "gzip", "brotli", "lz4")
+# Rows are taken in steps of so many until there are enough, or so many bytes of them.
+BATCH_ROWS, MOST_ROW_BYTES = 256, 256 << 20
 
 
 @dataclass(frozen=True)
@@ -108,14 +115,14 @@ def _copy(unit: Unit, span: Span, stem: str, wanted: _Wanted, rng: np.random.Gen
 
 def _copy_groups(span: Span, stem: str, wanted: _Wanted, rng: np.random.Generator) -> list[_Copy]:
     """The first rows of as many row groups as a file has places, or more rows of fewer."""
-    groups = row_groups(span.path)
+    groups = _row_groups(span.path)
     filled = np.flatnonzero(groups)
     chosen = rng.choice(filled, min(wanted.places, len(filled)), replace=False).tolist()
     copies = []
     rows = max(wanted.rows, wanted.size * sum(groups) // span.size)
     for group in chosen:
         target = _name(stem, group, span)
-        copied = copy_rows(span.path, target, group=group, rows=-(-rows // len(chosen)))
+        copied = _copy_rows(span.path, target, group=group, rows=-(-rows // len(chosen)))
         copies.append(_Copy(target, span.size * copied / sum(groups), cut_off=False))
     return copies
 
@@ -150,3 +157,49 @@ def _as_unit(unit: Unit, path: str, number: int) -> Unit:
     (start, stop), *_ = formats.load(unit.format).cut(info, unit.compression, 1 << 50)
     span = Span(info.path, info.path.rsplit("/", 1)[-1], start, stop, info.size, info.etag)
     return Unit(number, unit.format, unit.compression, (span,))
+
+
+def _row_groups(path: str) -> list[int]:
+    """Rows of every row group of a file. Raises UnreadableFile where it is damaged."""
+    with parquet.opened(path) as opened:
+        file = opened.parquet
+        return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+
+
+def _copy_rows(path: str, target: str, *, group: int, rows: int) -> int:
+    """The first `rows` of a row group, or fewer where they are large -> how many. Raises as _row_groups."""
+    with parquet.opened(path) as opened:
+        file = opened.parquet
+        kept: list[pa.RecordBatch] = []
+        copied = held = 0
+        with parquet.faults(path):
+            for batch in file.iter_batches(min(rows, BATCH_ROWS), row_groups=[group], use_threads=False):
+                kept.append(batch.slice(0, rows - copied))
+                copied += kept[-1].num_rows
+                held += kept[-1].nbytes
+                if copied >= rows or held >= MOST_ROW_BYTES:
+                    break
+        table = pa.Table.from_batches(kept, file.schema_arrow)
+        pq.write_table(table, target, row_group_size=max(copied, 1), **_layout(file.metadata.row_group(group)))
+    return copied
+
+
+def _layout(group: pq.RowGroupMetaData) -> dict[str, Any]:
+    """How the columns of a row group are compressed and encoded, which decides how long it takes to read them."""
+    columns = [group.column(i) for i in range(group.num_columns)]
+    plain = [one.path_in_schema for one in columns if not any("DICTIONARY" in name for name in one.encodings)]
+    encoded = {
+        one.path_in_schema: name
+        for one in columns
+        for name in ENCODINGS
+        if one.path_in_schema in plain and name in one.encodings
+    }
+    return {
+        "compression": {one.path_in_schema: _writable(one.compression.lower()) for one in columns},
+        "use_dictionary": [one.path_in_schema for one in columns if one.path_in_schema not in plain],
+        "column_encoding": encoded or None,
+    }
+
+
+def _writable(codec: str) -> str:
+    return codec if codec in CODECS else "none"

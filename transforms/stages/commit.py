@@ -83,14 +83,18 @@ DEFAULT_REJECT_SHARE = 0.01
 HANDFUL = 10
 
 
-def check_rejects(totals: dict[str, Any], limit: float) -> None:
-    """Raises TooManyRejects when more records are bad than the limit allows, or a column that is needed is nowhere.
-
-    At the default share a handful of bad records is allowed in an input of any size; any other share is exact.
+def allowed_rejects(records: float, limit: float) -> float:
+    """How many of so many records may be bad: at the default share a handful in an input of any size; any other share
+    is exact.
     """
+    return max(limit * records, HANDFUL if limit == DEFAULT_REJECT_SHARE else 0)
+
+
+def check_rejects(totals: dict[str, Any], limit: float) -> None:
+    """Raises TooManyRejects when more records are bad than are allowed, or a column that is needed is nowhere."""
     reasons = {reason: count for reason, count in totals["reasons"].items() if is_fault(reason)}
     records, bad = totals["records"], sum(reasons.values())
-    if bad > max(limit * records, HANDFUL if limit == DEFAULT_REJECT_SHARE else 0):
+    if bad > allowed_rejects(records, limit):
         listed = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:10]
         place = totals.get("places", {}).get(listed[0][0], {}).get("min_place")
         raise TooManyRejects(
