@@ -2,10 +2,6 @@
 
 import json
 import multiprocessing
-import os
-import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -48,28 +44,6 @@ def timings(run: Path) -> dict[str, bool]:
 
 def _curate_in_child(source: str, run: str) -> None:
     run_d4(source, run, **OPTIONS)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_run_killed_at_random_ends_in_the_same_bytes(source, finished, tmp_path, seed):
-    run = tmp_path / "run"
-    wait = random.Random(seed)
-    context = multiprocessing.get_context("spawn")
-    for _ in range(2):
-        child = context.Process(target=_curate_in_child, args=(source, str(run)))
-        child.start()
-        # The child imports for a while first; then it is killed once some file or other has appeared.
-        started, files = time.monotonic(), wait.randrange(1, 60)
-        while child.is_alive() and time.monotonic() - started < 60:
-            if run.exists() and len(list(run.rglob("*.*"))) >= files:
-                break
-            time.sleep(0.005)
-        if child.is_alive():
-            os.kill(child.pid, signal.SIGKILL)
-        child.join()
-    run_d4(source, run, **OPTIONS)
-    found = {name: data for name, data in contents(run).items() if not name.endswith(".tmp")}
-    assert found == contents(finished)
 
 
 def test_a_finished_run_does_nothing_again(source, finished):

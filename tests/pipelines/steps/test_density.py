@@ -6,18 +6,15 @@ from math import ceil, exp
 
 import numpy as np
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from pydantic import ValidationError
 
 from sluice.models.arrays.vectors import COARSE
-from sluice.models.cut import select
 from sluice.pipelines.curate import run_recipe
 from sluice.pipelines.recipe.options import build_recipe
-from sluice.pipelines.run import runner
 from sluice.pipelines.run.cutting import UnreachableTarget
 from sluice.pipelines.steps.density import Density
 from sluice.transforms.scores.cluster_plans import final_centroids, load_quotas
-from tests.pipelines.corpora import artifact, decisions, fates, kept_ids, make_rows, write_jsonl
+from tests.pipelines.corpora import artifact, decisions, kept_ids, make_rows, write_jsonl
 from tests.pipelines.oracle import Oracle
 
 CLUSTERS = 6
@@ -110,20 +107,6 @@ def test_what_is_kept_is_what_the_definition_keeps(rows, source, tmp_path, keep,
     assert kept_ids(tmp_path / "run") == expected(rows, np.ones(len(rows), bool), keep=keep, **options)
 
 
-def test_a_corpus_too_large_to_sort_is_cut_by_counting_with_the_same_result(rows, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(select, "FEW", 0)
-    options = runner.pipeline_options
-    monkeypatch.setattr(
-        runner,
-        "pipeline_options",
-        lambda args, stage, **more: PipelineOptions.from_dictionary(
-            options(args, stage, **more).get_all_options(drop_default=True) | {"pipeline_type_check": True}
-        ),
-    )
-    curate([step("0.37")], source, tmp_path / "run", unit_bytes=20_000)
-    assert kept_ids(tmp_path / "run") == expected(rows, np.ones(len(rows), bool), keep="0.37")
-
-
 def test_after_semantic_deduplication_quotas_are_of_what_is_left(rows, source, tmp_path):
     first = {"step": "semdedup", "clusters": CLUSTERS, "cut": {"ratio": "0.8"}}
     curate([first], source, tmp_path / "first")
@@ -140,16 +123,6 @@ def test_every_order_of_steps_meets_every_target_exactly(rows, source, tmp_path)
         steps = [one | {"cut": {"ratio": keep}} for one, keep in zip(order, ("0.9", "0.75", "0.61", "0.4"))]
         report = curate(steps, source, tmp_path / str(turn), unit_bytes=20_000)
         assert [one["kept"] for one in report["steps"]] == [270, 225, 183, 120]
-
-
-def test_neither_the_order_of_rows_nor_units_nor_workers_change_decisions(rows, source, tmp_path):
-    curate([step("0.5")], source, tmp_path / "run")
-    shuffled = [rows[index] for index in np.random.default_rng(3).permutation(len(rows))]
-    other = write_jsonl(tmp_path / "shuffled", shuffled, files=2)
-    workers = ["--runner=FnApiRunner", "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
-    curate([step("0.5")], other, tmp_path / "other", beam_args=workers, unit_bytes=9000)
-    assert len(artifact(tmp_path / "other", "documents").manifest["parts"]) > 3
-    assert fates(tmp_path / "other") == fates(tmp_path / "run")
 
 
 def test_a_ratio_above_what_is_left_removes_nothing(source, tmp_path):

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sluice.models.cut import select
 from sluice.pipelines.steps.scip import Scip
-from tests.pipelines.corpora import artifact, decisions, fates, kept_ids, make_rows, write_jsonl
+from tests.pipelines.corpora import decisions, kept_ids, make_rows, write_jsonl
 from tests.pipelines.oracle import Oracle
 from tests.pipelines.steps.test_density import curate
 
@@ -71,28 +70,12 @@ def test_what_is_kept_is_what_the_definition_keeps(rows, source, tmp_path, keep,
     assert kept_ids(tmp_path / "run") == expected(rows, np.ones(len(rows), bool), keep=keep, **options)
 
 
-def test_a_corpus_too_large_to_sort_is_cut_by_counting_with_the_same_result(rows, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(select, "FEW", 0)
-    curate([step("0.63")], source, tmp_path / "run", unit_bytes=20_000)
-    assert kept_ids(tmp_path / "run") == expected(rows, np.ones(len(rows), bool), keep="0.63")
-
-
 def test_after_another_step_clusters_are_of_what_is_left(rows, source, tmp_path):
     first = {"step": "random", "cut": {"ratio": "0.7"}}
     curate([first], source, tmp_path / "first")
     curate([first, step("0.45")], source, tmp_path / "run")
     alive = np.array([row["id"] in kept_ids(tmp_path / "first") for row in rows])
     assert kept_ids(tmp_path / "run") == expected(rows, alive, keep="0.45")
-
-
-def test_neither_the_order_of_rows_nor_units_nor_workers_change_decisions(rows, source, tmp_path):
-    curate([step("0.5")], source, tmp_path / "run")
-    shuffled = [rows[index] for index in np.random.default_rng(3).permutation(len(rows))]
-    other = write_jsonl(tmp_path / "shuffled", shuffled, files=2)
-    workers = ["--runner=FnApiRunner", "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
-    curate([step("0.5")], other, tmp_path / "other", beam_args=workers, unit_bytes=9000)
-    assert len(artifact(tmp_path / "other", "documents").manifest["parts"]) > 3
-    assert fates(tmp_path / "other") == fates(tmp_path / "run")
 
 
 def test_scores_tell_which_rule_removed_a_document(source, tmp_path):

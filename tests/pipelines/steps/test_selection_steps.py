@@ -1,4 +1,4 @@
-"""The selecting steps together: on image vectors, in any order, under Beam's type checks, and with a model."""
+"""The selecting steps together: on image vectors, in any order, and with a model."""
 
 import itertools
 import json
@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.models.checkpoints.default import default_model_dir
-from sluice.models.cut import select
 from sluice.pipelines.commands.explain.command import explain
 from sluice.pipelines.curate import run_recipe
 from sluice.pipelines.recipe.recipe import Recipe
-from sluice.pipelines.run import runner
 from sluice.transforms import storage
 from tests.pipelines.corpora import fates, kept_ids, write_jsonl
 
@@ -65,19 +62,6 @@ def run(source: str, steps: list[dict], url: Path, **options) -> Path:
     return url
 
 
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beam checks the types of every graph, and cuts count as for a large corpus."""
-    monkeypatch.setattr(select, "FEW", 0)
-    options = runner.pipeline_options
-    monkeypatch.setattr(
-        runner,
-        "pipeline_options",
-        lambda args, stage, **more: PipelineOptions.from_dictionary(
-            options(args, stage, **more).get_all_options(drop_default=True) | {"pipeline_type_check": True}
-        ),
-    )
-
-
 def steps_over(shown: str, earlier: Path) -> list[dict]:
     items = {"text": None, "id": "name", "vector": "embedding"}
     return [
@@ -91,18 +75,13 @@ def steps_over(shown: str, earlier: Path) -> list[dict]:
     ]
 
 
-def test_all_steps_work_on_image_vectors_and_units_change_nothing(images, source, shown, tmp_path, monkeypatch):
+def test_all_steps_work_on_image_vectors(images, source, shown, tmp_path):
     semdedup = {"step": "semdedup", "clusters": 4, "cut": {"threshold": "0.99"}}
     old = write_jsonl(tmp_path / "old", [row | {"url": "old" + row["url"]} for row in images[10:20]], files=1)
     earlier = run(old, [semdedup], tmp_path / "earlier")
     steps = steps_over(shown, earlier)
-    with monkeypatch.context() as patch:
-        checked(patch)
-        run(source, steps, tmp_path / "a")
-    shuffled = [images[place] for place in np.random.default_rng(5).permutation(len(images))]
-    run(write_jsonl(tmp_path / "in", shuffled, files=2), steps, tmp_path / "b", unit_bytes=12_000)
+    run(source, steps, tmp_path / "a", unit_bytes=12_000)
     found = fates(tmp_path / "a")
-    assert found == fates(tmp_path / "b")
     assert {found[row["url"]] for row in images[10:20]} <= {"01-score", "02-reference"}
     assert {found[images[number]["url"]] for number in (40, 50)} <= {"01-score", "03-contamination"}
     assert {f"{number:02d}-{step['step']}" for number, step in enumerate(steps, start=1)} - set(found.values()) <= {
