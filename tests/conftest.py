@@ -1,6 +1,5 @@
 """What all tests share. Nothing heavy is imported here: collecting stays quick."""
 
-import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -28,9 +27,6 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def jobs_start_quickly() -> Iterator[None]:
-    # A fifth of a small job would be looking for garbage among a million objects of the libraries.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
     if "apache_beam" in sys.modules:
         with quick_beam.quickened():
             yield

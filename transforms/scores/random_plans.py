@@ -108,7 +108,7 @@ class WriteEpochs(WriteUnit):
         alive = survivors(self.keep, unit.id, len(documents))
         plan = self.epochs.of(fixed_bytes(documents["id_hash"], "V16"))
         rows = [place for place in np.flatnonzero(alive).tolist() if plan[place]]
-        chosen = documents.take(rows)
+        chosen = documents.take(pa.array(rows, pa.int64()))
         numbers = [[epoch + 1 for epoch in plan[place]] for place in rows]
         table = pa.table([chosen["row"], chosen["id"], numbers], schema=EPOCHS)
         sizes = Counter(str(epoch) for epochs in numbers for epoch in epochs)

@@ -33,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "minhash": {"verify": "0.7"},
     "prototypes": {"clusters": 6, "refine": 1, "cut": {"ratio": "0.61"}},
     "quality": {"cut": {"ratio": "0.83"}},
-    "random": {"epochs": 2, "share": "0.61"},
+    "random": {"cut": {"ratio": "0.61"}},
     "reference": {"runs": [EARLIER], "cut": {"threshold": "0.999"}},
     "scip": {"clusters": 8, "cut": {"ratio": "0.61"}},
     "score": {"column": "quality", "cut": {"ratio": "0.61"}},
