@@ -39,7 +39,7 @@ def contents(run: Path | str) -> dict[str, bytes]:
     """
     fs, root = filesystems.filesystem(str(run))
     files = {re.sub("-[0-9a-f]{10}", "", name[len(root) :].strip("/")): name for name in fs.find(root)}
-    own = re.compile(r"inventory/|corpus/_parts/|.*\.(json|yaml)$")
+    own = re.compile(r"inventory/|corpus/_parts/|.*\.(json|yaml|html)$")
     return {name: fs.cat_file(path) for name, path in files.items() if not own.match(name)}
 
 

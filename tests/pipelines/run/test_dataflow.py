@@ -208,7 +208,7 @@ def test_side_inputs_are_single_values(jobs):
     # million documents where they begin and what the groups that cross them weigh.
     clusters = {"AssignClusters/AddStatistics/InjectDefault", "AssignClusters/Central/Gather/InjectDefault"}
     ranges = {"RankWithinGroups/SendKeys", "RankWithinGroups/WriteRanks"}
-    assert found == {"Cut/Keep"} | clusters | ranges
+    assert found == {"MakeCut/Keep"} | clusters | ranges
 
 
 def test_no_text_and_no_vector_crosses_a_shuffle(tmp_path, monkeypatch):
