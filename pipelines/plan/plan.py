@@ -98,7 +98,7 @@ def plan(
 ) -> dict[str, Any]:
     """Everything that the command prints, but for its commands; ranges are {low, likely, high}.
 
-    Takes about a minute where a model embeds the sample, seconds otherwise. Raises ValueError and FileNotFoundError as
+    Takes a minute or two where a model embeds, 10 to 30 seconds otherwise. Raises ValueError and FileNotFoundError as
     `curate --prepare` does, and ValueError where the sample holds no document.
     """
     planned = Run(run or "runs/planned", recipe)
