@@ -206,7 +206,7 @@ def test_side_inputs_are_single_values(jobs):
                 found |= {one.unique_name for _ in payload.side_inputs}
     # The boundary of a cut, the one sum of all clusters' statistics, their most central documents, and for ranges of a
     # million documents where they begin and what the groups that cross them weigh.
-    clusters = {"AssignClusters/AddStatistics/InjectDefault", "AssignClusters/Central/Gather/InjectDefault"}
+    clusters = {"AssignClusters/Statistics/Add/InjectDefault", "AssignClusters/Central/Gather/InjectDefault"}
     ranges = {"RankWithinGroups/SendKeys", "RankWithinGroups/WriteRanks"}
     assert found == {"MakeCut/Keep"} | clusters | ranges
 
