@@ -39,7 +39,7 @@ def curate(path: str, run: str, clusters: int, bin_bytes: int, found: str) -> di
     from sluice.pipelines.curate import run_recipe
     from sluice.pipelines.recipe.recipe import Recipe
     from sluice.pipelines.run.finished import Finished
-    from sluice.transforms.clusters.centroids import load_array
+    from sluice.transforms.clusters.members import load_array
     from sluice.transforms.clusters.sorted_records import record_dtype
 
     step = {"step": "semdedup", "clusters": clusters, "bin_bytes": bin_bytes, "cut": {"threshold": THRESHOLD}}

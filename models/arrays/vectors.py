@@ -82,3 +82,8 @@ def digests(vectors: np.ndarray) -> np.ndarray:
         blake(data[start : start + width], digest_size=16).digest() for start in range(0, len(rows) * width, width)
     )
     return np.frombuffer(joined, dtype="V16")
+
+
+def scale_for(threshold: float | None) -> int:
+    """Thresholds above 0.995 need the stored scale; below it the coarse grid's error (5e-4 at most) does not matter."""
+    return FULL if threshold is not None and threshold > 0.995 else COARSE

@@ -1,8 +1,6 @@
 """Connected components of a graph given by its edges, as arrays; the name of a component is its smallest vertex."""
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def join(names: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -13,6 +11,10 @@ def join(names: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     >>> join(np.arange(5), np.array([4, 2]), np.array([1, 4]))
     array([0, 1, 1, 3, 1])
     """
+    # heavy: half a second, which commands that only read a run would wait for
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     there = np.ones(len(a), bool)
     graph = coo_array((there, (names[a], names[b])), shape=(len(names), len(names)))
     _, component = connected_components(graph, directed=False)

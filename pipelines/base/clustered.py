@@ -15,11 +15,8 @@ from sluice.pipelines.base.places import absolute_path
 from sluice.pipelines.base.runs import CurrentRun
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Stage, Work
-from sluice.transforms.clusters.adopted import AdoptCentroids, check_embedding, content_digest
-from sluice.transforms.clusters.assign import AssignClusters, run_bytes
-from sluice.transforms.clusters.centroids import MakeCentroids, Members, Training
-from sluice.transforms.clusters.refine import RefineCentroids
-from sluice.transforms.clusters.two_level import MakeTwoLevels
+from sluice.transforms.clusters.fit import check_embedding, content_digest
+from sluice.transforms.clusters.members import Members
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.order import Order
@@ -103,6 +100,9 @@ class Clustered(Step):
         then the refinements. Raises ValueError for more clusters than there are documents, and for centroids that do
         not fit.
         """
+        # heavy: Beam
+        from sluice.transforms.clusters.refine import RefineCentroids
+
         centroids, stage = self._trained(work, members) if self.centroids is None else self._adopted(work)
         yield stage
         for number in range(1, self.refine + 1):
@@ -113,6 +113,10 @@ class Clustered(Step):
         return centroids
 
     def _trained(self, work: Work, members: Members) -> tuple[Artifact, Stage]:
+        # heavy: Beam
+        from sluice.transforms.clusters.centroids import MakeCentroids, Training
+        from sluice.transforms.clusters.two_level import MakeTwoLevels
+
         population = work.alive
         if members.copies is not None:
             population = members.copies.manifest["totals"]["distinct"]
@@ -161,6 +165,9 @@ class Clustered(Step):
         return Clustering(k, sample, self.iterations, levels is not None, searched, needs)
 
     def _adopted(self, work: Work) -> tuple[Artifact, Stage]:
+        # heavy: Beam
+        from sluice.transforms.clusters.adopted import AdoptCentroids
+
         assert self.centroids is not None
         source = work.run.centroids_at(self.centroids, self.step)
         members = self.members(work)
@@ -180,6 +187,9 @@ class Clustered(Step):
         folder: str = "",
     ) -> tuple[Artifact, Stage]:
         """Every member's cluster; where an order is given, the vectors as well, sorted for bins of that size."""
+        # heavy: Beam
+        from sluice.transforms.clusters.assign import AssignClusters, run_bytes
+
         # A unit's files must be of one run length, also where its worker died between them.
         described = None if order is None else [asdict(order), run_bytes(bin_bytes)]
         clusters = work.artifact(f"{folder}clusters", AssignClusters, described, centroids, *inputs(members))

@@ -12,7 +12,6 @@ from sluice.pipelines.base.layout import KEEP, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.scores.base import Guard
-from sluice.transforms.scores.ranks import Groups, RankWithinGroups
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.order import Order
 
@@ -80,6 +79,9 @@ class Grouped(Clustered):
         return Scored(scores, clusters=clusters)
 
     def _artifact(self, work: Work, folder: str, by: tuple[str, ...], *inputs: Artifact | None) -> Artifact:
+        # heavy: Beam
+        from sluice.transforms.scores.ranks import RankWithinGroups
+
         guard = asdict(self.guard) if folder == "scores" else None
         config = [by, asdict(to_order(self.order)), self.measure, guard]
         return work.artifact(folder, RankWithinGroups, config, work.documents, work.before, *inputs)
@@ -95,6 +97,9 @@ class Grouped(Clustered):
         clusters: Artifact | None,
         finer: Artifact | None,
     ) -> Stage:
+        # heavy: Beam
+        from sluice.transforms.scores.ranks import Groups, RankWithinGroups
+
         groups = Groups(work.documents, work.before, by, order, work.seed, self.measure, clusters, finer)
         guard = self.guard if folder == "scores" else Guard()
         rank = RankWithinGroups(work.inventory, target, groups, guard, work.alive)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sluice.transforms import storage
-from sluice.transforms.clusters.centroids import Members
+from sluice.transforms.clusters.members import Members
 from sluice.transforms.records.records import Fields
-from sluice.transforms.scores.reference import Earlier
+from sluice.transforms.scores.earlier import Earlier
 from sluice.transforms.stages.artifacts import Artifact, Maker
 from sluice.transforms.stages.manifests import digest_of
 

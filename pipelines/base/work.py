@@ -1,17 +1,17 @@
 """A step at work: the artifacts and stages that any step makes, from the documents still in to their scores."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import apache_beam as beam
+from typing import TYPE_CHECKING, Any
 
 from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.runs import CurrentRun
-from sluice.transforms.scores.copies import Digests, FindCopies
-from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages.artifacts import Artifact, Maker
 from sluice.transforms.stages.order import Order
-from sluice.transforms.stages.stage import WriteUnits
+
+if TYPE_CHECKING:  # heavy: Beam, which commands that only read a run do without
+    import apache_beam as beam
+
+    from sluice.transforms.scores.simple import WriteScores
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Stage:
 
     name: str
     artifacts: tuple[Artifact, ...]
-    transform: beam.PTransform
+    transform: "beam.PTransform"
 
     @property
     def finished(self) -> bool:
@@ -89,16 +89,22 @@ class Work:
         """The artifact in a folder of the step, keyed as Run.artifact does, and by the seed."""
         return self.run.artifact(f"{self.folder}/{folder}", maker, [config, self.seed], *inputs)
 
-    def stage(self, name: str, artifact: Artifact, transform: beam.PTransform) -> Stage:
+    def stage(self, name: str, artifact: Artifact, transform: "beam.PTransform") -> Stage:
         return Stage(f"{self.name}/{name}", (artifact,), transform)
 
     def find_copies(self, source: Artifact, column: str, order: Order) -> tuple[Artifact, Stage]:
         """Documents with equal 16-byte values in a column of `source`: each one's first in the order."""
+        # heavy: Beam
+        from sluice.transforms.scores.copies import Digests, FindCopies
+
         copies = self.artifact("copies", FindCopies, [column, asdict(order)], self.documents, source, self.before)
         digests = Digests(self.documents, source, column, self.before, order, self.seed)
         transform = FindCopies(self.inventory, copies, digests, self.documents.manifest["rows"])
         return copies, self.stage("copies", copies, transform)
 
-    def score_units(self, write: WriteScores) -> Stage:
+    def score_units(self, write: "WriteScores") -> Stage:
         """Scores that every unit finds by itself."""
+        # heavy: Beam
+        from sluice.transforms.stages.stage import WriteUnits
+
         return self.stage("scores", write.target, WriteUnits(self.inventory, write.target, write))

@@ -20,7 +20,7 @@ from sluice.pipelines.report.central import add_central, named
 from sluice.pipelines.report.clusters import notes, training
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.terminal.printing import emit, number, printable
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, read_not_null
 

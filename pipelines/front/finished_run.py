@@ -12,7 +12,7 @@ from sluice.pipelines.recipe.recipe import Recipe
 from sluice.pipelines.report.report import read_report
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.status.status import status
-from sluice.transforms.outcome.decisions import KEPT
+from sluice.transforms.outcome.fates import KEPT
 
 
 class Run:

@@ -10,7 +10,7 @@ from sluice.pipelines.report.central import add_central
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.terminal.printing import number, printable
 from sluice.transforms.audit.views import AuditedStep
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 
 
 def describe_clustering(run: Finished, step: AuditedStep, removed: np.ndarray | None) -> dict[str, Any]:

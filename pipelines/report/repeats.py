@@ -13,7 +13,7 @@ import numpy as np
 from sluice.models.arrays.hashing import id_hash, seeded
 from sluice.pipelines.run.finished import Finished
 from sluice.transforms import storage
-from sluice.transforms.outcome.decisions import corpus_folder
+from sluice.transforms.outcome.copied import corpus_folder
 from sluice.transforms.storage import committing, listing
 
 FOLDER = "repeats"

@@ -5,8 +5,8 @@ from typing import Any
 
 from sluice.pipelines.report.gathering import Gathered
 from sluice.pipelines.run.finished import Finished
-from sluice.transforms.outcome.decisions import KEPT
-from sluice.transforms.stages.stage import read_units
+from sluice.transforms.outcome.fates import KEPT
+from sluice.transforms.stages.units import read_units
 
 
 def describe_totals(gathered: Gathered) -> dict[str, Any]:

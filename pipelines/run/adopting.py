@@ -2,7 +2,7 @@
 
 from sluice.pipelines.run.finished import RECIPE, Finished
 from sluice.transforms import storage
-from sluice.transforms.clusters.adopted import UnfitCentroids, open_centroids
+from sluice.transforms.clusters.fit import UnfitCentroids, open_centroids
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.manifests import MANIFEST
 

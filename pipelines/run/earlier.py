@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from sluice.pipelines.base.runs import FinishedRun, keyed
 from sluice.transforms.clusters.adopted import AdoptCentroids
 from sluice.transforms.clusters.assign import AssignClusters
-from sluice.transforms.clusters.centroids import Members
-from sluice.transforms.scores.reference import Earlier
+from sluice.transforms.clusters.members import Members
+from sluice.transforms.scores.earlier import Earlier
 from sluice.transforms.stages.artifacts import Artifact, Maker
 
 

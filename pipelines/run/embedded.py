@@ -5,19 +5,12 @@ so they have a fate, a row in decisions/ and a place in the accounts like any ot
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
-
-import numpy as np
-import pyarrow as pa
 
 from sluice.pipelines.base.layout import Condition, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.base import NEVER
-from sluice.transforms.scores.simple import WriteScores
-from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import read_not_null
 
 
 class Embedded(Step):
@@ -32,6 +25,9 @@ class Embedded(Step):
         return tuple(replace(slot, only_if=needed) for slot in super().layout())
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.simple import EmbeddedScores
+
         inputs = work.documents, work.embeddings, work.before
         scores = work.artifact("scores", EmbeddedScores, asdict(self.guard), *inputs)
         yield work.score_units(
@@ -43,19 +39,6 @@ class Embedded(Step):
         count = totals["removable"]
         what = "1 document has" if count == 1 else f"{count:,} documents have"
         return [f"{what} no vector: what the model computes is not finite, or zero."]
-
-
-@dataclass
-class EmbeddedScores(WriteScores):
-    """1 for a document that is still in and has no vector; nothing against the others."""
-
-    version = 3
-
-    embeddings: Artifact
-
-    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
-        there = read_not_null(self.embeddings, unit, "digest")
-        return np.where(there, NEVER, np.int64(1)), None
 
 
 def embedded_name(number: int) -> str:

@@ -19,7 +19,7 @@ from sluice.transforms.corpus import reading
 from sluice.transforms.records.records import Fields, Unit
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.manifests import find_manifest
-from sluice.transforms.stages.stage import read_units
+from sluice.transforms.stages.units import read_units
 from sluice.transforms.storage.streams import UnreadableFile
 
 RECIPE = "recipe.yaml"

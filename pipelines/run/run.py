@@ -22,15 +22,16 @@ from sluice.pipelines.run.embedded import Embedded, embedded_name
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.run.losses import check_losses
 from sluice.transforms import storage
-from sluice.transforms.clusters.centroids import Members
+from sluice.transforms.clusters.members import Members
 from sluice.transforms.documents.documents import ReadDocuments, Reading
-from sluice.transforms.documents.inventory import Inputs, TakeInventory, units_digest
+from sluice.transforms.documents.inventory import Inputs, TakeInventory
 from sluice.transforms.embeddings.embed import Embed
 from sluice.transforms.outcome.decisions import Decide, DecidedStep, ExportCorpus
 from sluice.transforms.records.records import Fields, Unit
-from sluice.transforms.scores.reference import Earlier
+from sluice.transforms.scores.earlier import Earlier
 from sluice.transforms.stages.artifacts import Artifact, Maker
 from sluice.transforms.stages.manifests import digest_of, find_manifest
+from sluice.transforms.stages.units import units_digest
 
 log = logging.getLogger("sluice")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.pipelines.run.finished import Finished
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.storage.damage import ArtifactError
 
 # What a file that is damaged, half written or gone raises.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sluice.models.arrays.vectors import COARSE
+from sluice.models.arrays.vectors import COARSE, scale_for
 from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.items import check_dimension, check_items, details_of_items, item_of, too_short_lines
 from sluice.pipelines.base.layout import SCORED, Slot
@@ -15,10 +15,7 @@ from sluice.pipelines.base.runs import CurrentRun, FinishedRun
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
-from sluice.transforms.scores.benchmark_items.contamination import ContaminationScores, FindItems, WriteMatches
-from sluice.transforms.scores.benchmark_items.findings import Search
-from sluice.transforms.scores.benchmark_items.items import Items, ReadItems
-from sluice.transforms.scores.semdedup import scale_for
+from sluice.transforms.scores.benchmark_items.items import Items
 
 
 class Contamination(Step):
@@ -80,6 +77,11 @@ class Contamination(Step):
         check_items(self.items, run, by_vectors=self.needs_vectors)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.benchmark_items.contamination import ContaminationScores, FindItems, WriteMatches
+        from sluice.transforms.scores.benchmark_items.findings import Search
+        from sluice.transforms.scores.benchmark_items.read_items import ReadItems
+
         limit = None if self.cut is None else self.cut.limit
         scale = scale_for(None if limit is None else float(limit)) if limit is not None else COARSE
         search = Search(self.ngram, self.shortest, None if limit is None else int(limit * scale**2 // 1), scale)

@@ -14,8 +14,6 @@ from sluice.pipelines.base.cuts import Cut, only_ratio
 from sluice.pipelines.base.layout import KEEP, Slot
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
-from sluice.transforms.scores.cluster_plans import DensityPlan, load_quotas
-from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteDensityScores
 from sluice.transforms.stages.order import Order
 
 
@@ -43,6 +41,10 @@ class Density(Clustered):
         return (*self.clustering(), Slot("scores", shuffled=28), KEEP)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.cluster_plans import DensityPlan
+        from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteDensityScores
+
         members = self.members(work)
         centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)
@@ -78,5 +80,8 @@ class Density(Clustered):
         ]
 
     def details(self, step: AuditedStep) -> dict[str, Any]:
+        # heavy: Beam
+        from sluice.transforms.scores.cluster_plans import load_quotas
+
         table = load_quotas(step.scores)
         return {"quotas": density.extremes(table) | density.summary(table)}

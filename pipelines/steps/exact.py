@@ -8,7 +8,6 @@ from sluice.pipelines.base.cuts import ColumnOrder, SourceOrder, to_order
 from sluice.pipelines.base.layout import COPIES, SCORED, Slot
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.simple import ExactScores
 
 
 class Exact(Step):
@@ -24,6 +23,9 @@ class Exact(Step):
         return (COPIES, *SCORED)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.simple import ExactScores
+
         copies, stage = work.find_copies(work.documents, "text_hash", to_order(self.order))
         yield stage
         scores = work.artifact("scores", ExactScores, asdict(self.guard), copies)

@@ -9,7 +9,6 @@ from pydantic import model_validator
 from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.simple import LengthScores
 
 
 class Length(Step):
@@ -40,6 +39,9 @@ class Length(Step):
         return self.by == "characters"
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.simple import LengthScores
+
         scores = work.artifact("scores", LengthScores, [self.by, asdict(self.guard)], work.documents, work.before)
         yield work.score_units(LengthScores(scores, work.documents, work.before, self.guard, self.by))
         # A whole number is above a threshold just when it is above its floor.

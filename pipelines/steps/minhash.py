@@ -15,13 +15,6 @@ from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.pipelines.terminal.printing import counted
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.documents.texts import Texts
-from sluice.transforms.minhash import components
-from sluice.transforms.minhash.bands import Bands
-from sluice.transforms.minhash.components import NameComponents, NotConverged, ShortenLinks, unchanged
-from sluice.transforms.minhash.links import LinkBands
-from sluice.transforms.minhash.signatures import Sign
-from sluice.transforms.minhash.verify import Verification
-from sluice.transforms.scores.simple import ExactScores
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.manifests import find_manifest
 
@@ -72,6 +65,15 @@ class MinHash(Step):
         return tuple(slot for slot in self.layout() if not slot.repeat or find(slot.folder) is not None)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.minhash import components
+        from sluice.transforms.minhash.bands import Bands
+        from sluice.transforms.minhash.components import NameComponents
+        from sluice.transforms.minhash.links import LinkBands
+        from sluice.transforms.minhash.signatures import Sign
+        from sluice.transforms.minhash.verify import Verification
+        from sluice.transforms.scores.simple import ExactScores
+
         scheme, documents = self.scheme, work.documents
         texts = Texts(documents, work.before, work.run.fields, work.run.recipe.input.unreadable)
         sets = self.verify is not None
@@ -107,6 +109,9 @@ class MinHash(Step):
 
     def _rounds(self, work: Work, links: Artifact) -> Generator[Stage, None, Artifact]:
         """Rounds until nothing changes; returns the last one's links, which are stars."""
+        # heavy: Beam
+        from sluice.transforms.minhash.components import NotConverged, ShortenLinks, unchanged
+
         for number in range(1, MOST_ROUNDS + 1):
             folder, before = f"round-{number}", links.manifest["totals"]
             shorter = work.artifact(folder, ShortenLinks, None, links)

@@ -10,8 +10,6 @@ from sluice.models.arrays.vectors import COARSE
 from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.base.cuts import Cut, only_targets
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.ranks import Groups, RankWithinGroups
-from sluice.transforms.scores.simple import PrototypeScores
 from sluice.transforms.stages.order import Order
 
 
@@ -34,6 +32,10 @@ class Prototypes(Clustered):
         return self
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.ranks import Groups, RankWithinGroups
+        from sluice.transforms.scores.simple import PrototypeScores
+
         members = self.members(work)
         centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)

@@ -15,8 +15,6 @@ from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
 from sluice.transforms.documents.texts import Texts
-from sluice.transforms.scores.quality import FindWeights, LowQualityFirst, Validation, WriteTextScores
-from sluice.transforms.stages.stage import WriteUnits
 
 # Learning takes about 60 times that much memory.
 MOST_BYTES = 40_000_000
@@ -70,6 +68,10 @@ class Quality(Step):
             self.parse.check()
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.quality import FindWeights, LowQualityFirst, Validation, WriteTextScores
+        from sluice.transforms.stages.stage import WriteUnits
+
         # Other versions parse otherwise: what is made with them is another artifact.
         described = [] if self.parse is None else [self.parse.describe()]
         texts = Texts(work.documents, work.before, work.run.fields, work.run.recipe.input.unreadable)

@@ -14,17 +14,7 @@ from sluice.pipelines.base.places import absolute_path
 from sluice.pipelines.base.runs import CurrentRun, FinishedRun
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.random_plans import (
-    CountLengths,
-    Epochs,
-    EpochScores,
-    WriteEpochs,
-    quotas_of,
-)
-from sluice.transforms.scores.ranks import Groups, RankWithinGroups
-from sluice.transforms.scores.simple import RandomScores
 from sluice.transforms.stages.order import Order
-from sluice.transforms.stages.stage import WriteUnits
 
 
 class Random(Step):
@@ -83,6 +73,9 @@ class Random(Step):
             raise ValueError("step random: lengths are not known without texts or tokens: give input.tokens")
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.simple import RandomScores
+
         if self.like is not None:
             return (yield from self._like(work, work.run.open(self.like)))
         if self.epochs is not None:
@@ -92,6 +85,11 @@ class Random(Step):
         return Scored(scores)
 
     def _like(self, work: Work, other: FinishedRun) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.random_plans import CountLengths, quotas_of
+        from sluice.transforms.scores.ranks import Groups, RankWithinGroups
+        from sluice.transforms.stages.stage import WriteUnits
+
         length = "characters" if work.run.recipe.counting[0] == "none" else "tokens"
         documents, keep = other.artifact("documents"), other.artifact(f"steps/{other.steps[-1]}/keep")
         inventory = other.artifact("inventory")
@@ -106,6 +104,10 @@ class Random(Step):
         return Scored(scores, threshold=0)
 
     def _epochs(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.random_plans import Epochs, EpochScores, WriteEpochs
+        from sluice.transforms.stages.stage import WriteUnits
+
         assert self.epochs is not None and self.share is not None
         epochs = Epochs(self.epochs, Fraction(self.share), work.seed)
         config = [self.epochs, str(self.share)]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sluice.models.arrays.vectors import scale_for
 from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.layout import KEEP, Find, Slot
 from sluice.pipelines.base.places import absolute_paths
@@ -15,11 +16,9 @@ from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.pipelines.terminal.printing import counted
 from sluice.transforms.audit.views import AuditedStep
-from sluice.transforms.clusters.adopted import AdoptCentroids, UnfitCentroids, check_embedding, content_digest
-from sluice.transforms.clusters.assign import AssignClusters
-from sluice.transforms.clusters.centroids import Members
-from sluice.transforms.scores.reference import COLUMNS, Earlier, ScoreReference, Sides
-from sluice.transforms.scores.semdedup import scale_for
+from sluice.transforms.clusters.fit import UnfitCentroids, check_embedding, content_digest
+from sluice.transforms.clusters.members import Members
+from sluice.transforms.scores.earlier import COLUMNS, Earlier
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.order import Order
 
@@ -80,6 +79,10 @@ class Reference(Step):
             _check_embedder(run.open(url), embedder)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.clusters.adopted import AdoptCentroids
+        from sluice.transforms.clusters.assign import AssignClusters
+
         runs = [work.run.open(url) for url in self.runs]
         dimension = work.embeddings.manifest["totals"]["max_dimension"]
         for run in runs:
@@ -112,6 +115,9 @@ class Reference(Step):
     def _score(
         self, work: Work, own: Members, clusters: Artifact, earlier: list[Earlier], dimension: int
     ) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.reference import ScoreReference, Sides
+
         limit = self.cut.limit
         scale = scale_for(None if limit is None else float(limit))
         threshold = None if limit is None else int(limit * scale**2 // 1)

@@ -11,8 +11,6 @@ from sluice.models.arrays.vectors import COARSE
 from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.base.cuts import Cut, only_ratio
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.cluster_plans import ScipPlan
-from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteScipScores
 from sluice.transforms.stages.order import Order
 
 
@@ -38,6 +36,10 @@ class Scip(Clustered):
         return min(super().auto_clusters(documents), 100)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.cluster_plans import ScipPlan
+        from sluice.transforms.scores.groups import ClusterMembers, ScoreByGroups, WriteScipScores
+
         members = self.members(work)
         centroids = yield from self.train(work, members)
         clusters, stage = self.assign(work, members, centroids)

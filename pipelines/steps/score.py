@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from sluice.pipelines.base.cuts import Cut
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.scores.column import Column, ColumnScores
 
 
 class Score(Step):
@@ -49,6 +48,9 @@ class Score(Step):
         return (self.column,)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.column import Column, ColumnScores
+
         how = Column(self.column, self.keep, self.low, self.high, self.missing)
         scores = work.artifact("scores", ColumnScores, [asdict(how), asdict(self.guard)], work.documents, work.before)
         yield work.score_units(ColumnScores(scores, work.documents, work.before, self.guard, how))

@@ -7,15 +7,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from sluice.models.arrays.vectors import scale_for
 from sluice.pipelines.base.clustered import Clustered
 from sluice.pipelines.base.cuts import Cut, OrderOption, to_order
 from sluice.pipelines.base.layout import COPIES, KEEP, Condition, Find, Slot
 from sluice.pipelines.base.work import Scored, Stage, Work
-from sluice.transforms.clusters.centroids import Members
+from sluice.transforms.clusters.bins import plan_bins
+from sluice.transforms.clusters.members import Members
 from sluice.transforms.clusters.sorted_records import most_in_bin
-from sluice.transforms.clusters.splits import SplitClusters, plan_splits
-from sluice.transforms.scores import semdedup
-from sluice.transforms.scores.bins import plan_bins
 from sluice.transforms.stages.artifacts import Artifact
 
 MOST_SPLITS = 6
@@ -71,7 +70,9 @@ class SemDeDup(Clustered):
 
     @property
     def vector_scale(self) -> int:
-        return semdedup.scale_for(None if self.cut.limit is None else float(self.cut.limit))
+        # heavy: Beam
+
+        return scale_for(None if self.cut.limit is None else float(self.cut.limit))
 
     @property
     def binding_rule(self) -> str | None:
@@ -85,6 +86,9 @@ class SemDeDup(Clustered):
         return {one.id: float(pairs[one.first : one.last].sum()) + one.records for one in planned}
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.clusters.splits import SplitClusters, plan_splits
+
         order = to_order(self.order)
         copies, stage = work.find_copies(work.embeddings, "digest", order)
         yield stage
@@ -116,6 +120,9 @@ class SemDeDup(Clustered):
     def _score(
         self, work: Work, members: Members, clusters: Artifact, copies: Artifact, dimension: int
     ) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores import semdedup
+
         limit, scale = self.cut.limit, self.vector_scale
         # A whole number is above limit * scale**2 just when it is above its floor.
         threshold = None if limit is None else int(limit * scale**2 // 1)

@@ -15,9 +15,8 @@ from sluice.pipelines.base.runs import CurrentRun
 from sluice.pipelines.base.step import Step
 from sluice.pipelines.base.work import Scored, Stage, Work
 from sluice.transforms.audit.views import AuditedStep
-from sluice.transforms.clusters.centroids import Members
-from sluice.transforms.scores.benchmark_items.items import Items, ReadItems
-from sluice.transforms.scores.benchmark_items.target import MakeClassifier, TargetScores, Teaching
+from sluice.transforms.clusters.members import Members
+from sluice.transforms.scores.benchmark_items.items import Items
 from sluice.transforms.stages.manifests import find_manifest
 
 
@@ -60,6 +59,10 @@ class Target(Step):
         check_items(self.items, run, by_vectors=True)
 
     def stages(self, work: Work) -> Generator[Stage, None, Scored]:
+        # heavy: Beam
+        from sluice.transforms.scores.benchmark_items.read_items import ReadItems
+        from sluice.transforms.scores.benchmark_items.target import MakeClassifier, TargetScores, Teaching
+
         items = work.artifact("items", ReadItems, [self.items.digest(), work.run.embedding_recipe])
         yield work.stage("items", items, ReadItems(items, self.items, work.run.embedder, embed=True))
         check_dimension(work.name, items, work.embeddings)

@@ -10,11 +10,18 @@ from sluice.pipelines.main import COMMANDS
 from tests.pipelines.corpora import fates, make_rows, write_jsonl
 
 HEAVY = ("apache_beam", "jax", "tensorflow", "pyarrow", "numpy", "pydantic")
+# What takes more than half a second to load.
+HEAVIEST = ("apache_beam", "jax", "tensorflow", "scann", "scipy", "jinja2")
+READERS = [
+    command.module
+    for command in COMMANDS
+    if command.name in ("status", "explain", "preview", "clusters", "recipes", "check")
+]
 
 
-def loaded_by(code: str) -> list[str]:
+def loaded_by(code: str, heavy: tuple[str, ...] = HEAVY) -> list[str]:
     """The heavy libraries that a fresh interpreter has loaded after the code."""
-    code += f"\nimport sys\nsys.stderr.write(' '.join(name for name in {HEAVY} if name in sys.modules))"
+    code += f"\nimport sys\nsys.stderr.write(' '.join(name for name in {heavy} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stderr.split()
 
@@ -28,6 +35,12 @@ def test_help_and_version_load_nothing_heavy(argument):
     assert (
         loaded_by(f"from sluice.pipelines.main import main\ntry: main([{argument!r}])\nexcept SystemExit: pass") == []
     )
+
+
+def test_commands_that_only_read_a_run_load_no_beam():
+    assert len(READERS) == 6
+    imports = "\n".join(f"import sluice.pipelines.{module}" for module in READERS)
+    assert loaded_by(f"{imports}\nfrom sluice.pipelines.steps import find_steps\nfind_steps()", HEAVIEST) == []
 
 
 def test_a_run_is_made_and_read(tmp_path):

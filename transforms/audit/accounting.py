@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from sluice.models.reporting.audit import repeats
 from sluice.transforms import storage
 from sluice.transforms.audit.views import AccountingError, Sources, View, read_view, same
-from sluice.transforms.outcome.decisions import KEPT, corpus_folder
+from sluice.transforms.outcome.copied import corpus_folder
+from sluice.transforms.outcome.fates import KEPT
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes
 

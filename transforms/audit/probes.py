@@ -16,7 +16,7 @@ from sluice.models.arrays.hashing import seeded
 from sluice.models.arrays.parallel import parallel
 from sluice.models.arrays.vectors import COARSE, coarse
 from sluice.transforms.audit.ledger import Ledger
-from sluice.transforms.clusters.centroids import all_centroids, load_array
+from sluice.transforms.clusters.members import all_centroids, load_array
 from sluice.transforms.clusters.sorted_records import one_cluster, read_offsets, read_run, record_dtype
 from sluice.transforms.stages.artifacts import Artifact
 

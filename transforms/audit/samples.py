@@ -9,7 +9,7 @@ from sluice.models.arrays.hashing import seeded
 from sluice.models.reporting import audit
 from sluice.models.reporting.audit import shared_with_length
 from sluice.transforms.audit.views import AuditedStep, View
-from sluice.transforms.scores.copies import NONE
+from sluice.transforms.scores.base import NONE
 
 MOST_SAMPLED = 200_000
 HELD = 32

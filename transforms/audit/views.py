@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.transforms.outcome.decisions import KEPT
-from sluice.transforms.scores.base import NEVER, token_weights
-from sluice.transforms.scores.copies import NONE
+from sluice.transforms.outcome.fates import KEPT
+from sluice.transforms.scores.base import NEVER, NONE, token_weights
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, names_of, not_null, numbers, read_not_null, read_numbers
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from sluice.models.arrays.vectors import coarse
 from sluice.models.clustering import assign
-from sluice.transforms.clusters.central import SaveCentral
-from sluice.transforms.clusters.centroids import Members, load_array
+from sluice.transforms.clusters.find_central import SaveCentral
 from sluice.transforms.clusters.member_counts import CountMembers, SaveStatistics
+from sluice.transforms.clusters.members import Members, load_array
 from sluice.transforms.clusters.sorted_records import OFFSETS, RECORDS, SortedRunWriter, most_in_bin
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory, progress

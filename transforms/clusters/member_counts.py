@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 
 from sluice.models.arrays.vectors import COARSE
-from sluice.transforms.clusters.centroids import Members, save_array
+from sluice.transforms.clusters.members import Members, save_array
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import numbers
 

@@ -14,7 +14,8 @@ import numpy as np
 from sluice.models.arrays.vectors import COARSE, coarse
 from sluice.models.clustering.kmeans import sum_by_label, update
 from sluice.transforms.clusters.assign import WINDOW_ROWS, WriteClusters
-from sluice.transforms.clusters.centroids import OF_PARTS, Members, all_centroids, save_array, save_index
+from sluice.transforms.clusters.centroids import save_index
+from sluice.transforms.clusters.members import OF_PARTS, Members, all_centroids, save_array
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, numbers

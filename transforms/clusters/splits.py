@@ -16,7 +16,7 @@ import pyarrow as pa
 from sluice.models.arrays.hashing import seeded
 from sluice.models.arrays.vectors import coarse
 from sluice.models.clustering import kmeans
-from sluice.transforms.clusters.centroids import OF_PARTS, Members, load_array, save_array
+from sluice.transforms.clusters.members import OF_PARTS, Members, load_array, save_array
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.columns import fixed_bytes, numbers, read_numbers, to_fixed

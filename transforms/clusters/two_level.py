@@ -20,7 +20,8 @@ from sluice.models.arrays.vectors import coarse
 from sluice.models.clustering import kmeans
 from sluice.models.clustering.two_level import Levels, Share, apportion, join
 from sluice.transforms.clusters.blocks import BLOCK_BYTES, cut, gather, read_blocks, windows
-from sluice.transforms.clusters.centroids import Members, Training, WriteSample, load_array, save_array, save_clustering
+from sluice.transforms.clusters.centroids import Training, WriteSample, save_clustering
+from sluice.transforms.clusters.members import Members, load_array, save_array
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact, Part

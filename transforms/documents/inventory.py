@@ -1,13 +1,12 @@
 """The first stage: inputs -> inventory/, the units of a run, fixed once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.transforms.corpus.inventory import SCHEMA, Planned, plan_inputs, units_to_table
 from sluice.transforms.records.records import Unit
-from sluice.transforms.stages.manifests import digest_of
 from sluice.transforms.stages.stage import OnePart
+from sluice.transforms.stages.units import units_digest
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,6 @@ class Inputs:
 
     def planned(self) -> Planned:
         return plan_inputs(self.paths, format=self.format, unit_bytes=self.unit_bytes)
-
-
-def units_digest(units: Sequence[Unit]) -> str:
-    """Changes with any file's path, size or etag, and with how units are cut."""
-    return digest_of([(unit.id, unit.format, unit.compression, unit.spans) for unit in units])
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """What became of every document, and the kept ones written out."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -10,6 +9,8 @@ import pyarrow as pa
 
 from sluice.transforms import storage
 from sluice.transforms.corpus import reading
+from sluice.transforms.outcome.copied import corpus_folder, damaged_files
+from sluice.transforms.outcome.fates import KEPT
 from sluice.transforms.outcome.losses import ClusteredStep, FindLosses
 from sluice.transforms.records.records import Fields, Unit
 from sluice.transforms.scores.base import NEVER, token_weights
@@ -23,7 +24,6 @@ from sluice.transforms.storage.sealed import checksum_of
 
 log = logging.getLogger("sluice")
 
-KEPT = "kept"
 DECISIONS = pa.schema(
     [
         ("unit", pa.uint32()),
@@ -138,27 +138,6 @@ class Decide(StageTransform):
         clustered = tuple(ClusteredStep(s.name, s.clusters, s.before, s.keep) for s in self.steps if s.clusters)
         find = FindLosses(self.target.url, self.documents, self.steps[-1].keep, clustered, share=self.lost_share)
         return (parts, parts | find) | "PartsAndLosses" >> beam.Flatten()
-
-
-def corpus_folder(corpus: Artifact) -> str:
-    """Where the copied files are: the artifact itself is a folder inside it, which readers of the corpus pass over."""
-    return corpus.url.rsplit("/", 1)[0]
-
-
-def damaged_files(folder: str, listed: pa.Table) -> Iterator[tuple[str, str]]:
-    """(name, what is wrong) of those copied files that are not what a part of the corpus lists."""
-    for name, size, checksum in zip(*(listed[column].to_pylist() for column in ("name", "bytes", "crc32c"))):
-        try:
-            with storage.local_copy(storage.join(folder, name)) as path:
-                found, there = checksum_of(path)
-        except FileNotFoundError:
-            yield name, "it is missing"
-            continue
-        if (found, there) != (checksum, size):
-            yield (
-                name,
-                f"it has {there} bytes, checksum {found:08x}; {size} bytes, checksum {checksum:08x} were written",
-            )
 
 
 class WriteCorpus(WriteUnit):

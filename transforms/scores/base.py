@@ -12,6 +12,8 @@ from sluice.transforms.stages.columns import numbers
 # Below every score: the step cannot remove the document.
 NEVER = np.int64(-(2**63))
 NEVER_FLOAT = -np.inf
+# In place of a unit or a row: no document.
+NONE = np.uint32(2**32 - 1)
 SCORES = pa.schema([("score", pa.int64()), ("neighbour_unit", pa.uint32()), ("neighbour_row", pa.uint32())])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from sluice.models.cut.groups import Narrowing
 from sluice.models.methods import density, scip
-from sluice.transforms.clusters.centroids import load_array, save_array
+from sluice.transforms.clusters.members import load_array, save_array
 from sluice.transforms.stages.artifacts import Artifact
 
 QUOTAS = "quotas"

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.transforms.records.records import Unit
+from sluice.transforms.scores.base import NONE
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import fixed_bytes, not_null, numbers, read_numbers, survivors
 from sluice.transforms.stages.order import Order, order_keys
 from sluice.transforms.stages.stage import GatherByUnit, StageTransform
 from sluice.transforms.stages.writing import WriteGathered
 
-NONE = np.uint32(2**32 - 1)
 CANDIDATE = np.dtype([("digest", "V16"), ("priority", "<i8"), ("tie", "<u8"), ("unit", "<u4"), ("row", "<u4")])
 LINK = np.dtype([("row", "<u4"), ("first_unit", "<u4"), ("first_row", "<u4")])
 COPIES = pa.schema([("first_unit", pa.uint32()), ("first_row", pa.uint32())])

@@ -17,7 +17,7 @@ import pyarrow as pa
 from sluice.models.arrays.hashing import id_hash, seeded
 from sluice.models.cut import ranks
 from sluice.models.cut.ranks import KEY, SortedRange, length_bins
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.records.records import Unit
 from sluice.transforms.scores.base import Guard, token_weights, write_scores
 from sluice.transforms.stages import progress

@@ -17,12 +17,13 @@ from sluice.models.arrays.parallel import parallel
 from sluice.models.arrays.products import best_match
 from sluice.models.arrays.vectors import COARSE
 from sluice.models.methods.semdedup import NO_NEIGHBOUR
-from sluice.transforms.clusters.centroids import Members, load_array
+from sluice.transforms.clusters.bins import Bin, plan_bins
+from sluice.transforms.clusters.members import Members, load_array
 from sluice.transforms.clusters.sorted_records import clusters_of, most_in_bin, read_offsets, read_run, record_dtype
 from sluice.transforms.records.records import Unit
-from sluice.transforms.scores.base import NEVER, Guard, write_scores
-from sluice.transforms.scores.bins import Bin, ScoreBin, ScoreBins, at_scale, plan_bins
-from sluice.transforms.scores.copies import NONE
+from sluice.transforms.scores.base import NEVER, NONE, Guard, write_scores
+from sluice.transforms.scores.earlier import COLUMNS, Earlier
+from sluice.transforms.scores.score_bins import ScoreBin, ScoreBins, at_scale
 from sluice.transforms.stages import counters, memory, progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import numbers, read_numbers
@@ -31,8 +32,6 @@ from sluice.transforms.stages.writing import WriteGathered
 RESULT = np.dtype(
     [("unit", "<u4"), ("row", "<u4"), ("score", "<i4"), ("run", "<u4"), ("run_unit", "<u4"), ("run_row", "<u4")]
 )
-# Columns of scores/ beside the usual ones: the number of the earlier run, and the document there.
-COLUMNS = {"reference_run": "run", "reference_unit": "run_unit", "reference_row": "run_row"}
 
 
 @dataclass(frozen=True)
@@ -85,20 +84,6 @@ def _join(held: list[tuple[np.ndarray, np.ndarray, int]]) -> Chunk:
     rows = np.concatenate([found["row"] for found, _, _ in held])
     units = np.concatenate([np.full(len(found), unit, np.uint32) for found, _, unit in held])
     return Chunk(vectors[order], clusters[order], units[order], rows[order])
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """The sorted vectors of an earlier run, and, where they are not only of the documents it kept, which those are."""
-
-    clusters: Artifact
-    kept: Members | None = None
-
-    @property
-    def inputs(self) -> tuple[Artifact, ...]:
-        """What decides which vectors count."""
-        keep = None if self.kept is None else self.kept.keep
-        return (self.clusters,) if keep is None else (self.clusters, keep)
 
 
 def kept_rows(members: Members, unit: int) -> np.ndarray:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from sluice.models.arrays.parallel import parallel
-from sluice.models.arrays.vectors import COARSE, FULL
+from sluice.models.arrays.vectors import COARSE
 from sluice.models.methods import semdedup
 from sluice.models.methods.semdedup import NO_NEIGHBOUR
-from sluice.transforms.clusters.centroids import Members, load_array
+from sluice.transforms.clusters.bins import Bin, plan_bins
+from sluice.transforms.clusters.members import Members, load_array
 from sluice.transforms.clusters.sorted_records import most_in_bin, read_offsets, read_run, record_dtype
 from sluice.transforms.records.records import Unit
-from sluice.transforms.scores.base import NEVER, Guard, write_scores
-from sluice.transforms.scores.bins import Bin, ScoreBin, ScoreBins, at_scale, plan_bins
-from sluice.transforms.scores.copies import NONE
+from sluice.transforms.scores.base import NEVER, NONE, Guard, write_scores
+from sluice.transforms.scores.score_bins import ScoreBin, ScoreBins, at_scale
 from sluice.transforms.stages import counters, memory, progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import not_null, numbers
@@ -166,8 +166,3 @@ class ScoreSemDeDup(ScoreBins):
 
     def write_scores(self) -> WriteSemDeDupScores:
         return WriteSemDeDupScores(self.target, self.members, guard=self.guard, scale=self.rule.scale)
-
-
-def scale_for(threshold: float | None) -> int:
-    """Thresholds above 0.995 need the stored scale; below it the coarse grid's error (5e-4 at most) does not matter."""
-    return FULL if threshold is not None and threshold > 0.995 else COARSE

@@ -8,11 +8,10 @@ import pyarrow as pa
 
 from sluice.models.arrays.hashing import seeded
 from sluice.transforms.records.records import Unit
-from sluice.transforms.scores.base import NEVER, Guard, write_scores
-from sluice.transforms.scores.copies import NONE
+from sluice.transforms.scores.base import NEVER, NONE, Guard, write_scores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact
-from sluice.transforms.stages.columns import fixed_bytes, not_null, numbers, read_numbers, survivors
+from sluice.transforms.stages.columns import fixed_bytes, not_null, numbers, read_not_null, read_numbers, survivors
 from sluice.transforms.stages.writing import WriteUnit
 
 
@@ -118,3 +117,16 @@ class LengthScores(WriteScores):
     def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
         length = numbers(documents, self.by, missing=0).astype(np.int64)
         return np.where(not_null(documents, self.by), length, NEVER), None
+
+
+@dataclass
+class EmbeddedScores(WriteScores):
+    """1 for a document that is still in and has no vector; nothing against the others."""
+
+    version = 3
+
+    embeddings: Artifact
+
+    def score(self, unit: int, documents: pa.Table) -> tuple[np.ndarray, None]:
+        there = read_not_null(self.embeddings, unit, "digest")
+        return np.where(there, NEVER, np.int64(1)), None

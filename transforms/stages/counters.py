@@ -6,10 +6,9 @@ document. Nothing is counted outside of a running job.
 
 import logging
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
-
-from apache_beam.metrics import Metrics, MetricsFilter
 
 from sluice.transforms.records import validation
 
@@ -111,14 +110,26 @@ COUNTERS = {
 def add(name: str, amount: int = 1) -> None:
     """Count; a name that is not in the table is a KeyError. Call it on the thread that Beam called."""
     assert name in COUNTERS, name
-    if amount:
+    if amount and _in_a_job():
+        # heavy: Beam
+        from apache_beam.metrics import Metrics
+
         Metrics.counter(NAMESPACE, name).inc(amount)
 
 
 def observe(name: str, seconds: float) -> None:
     """Enter a duration into a distribution, in whole milliseconds."""
     assert name in DISTRIBUTIONS, name
-    Metrics.distribution(NAMESPACE, name).update(round(seconds * 1000))
+    if _in_a_job():
+        # heavy: Beam
+        from apache_beam.metrics import Metrics
+
+        Metrics.distribution(NAMESPACE, name).update(round(seconds * 1000))
+
+
+def _in_a_job() -> bool:
+    """Whether this process may run a job at all: commands that only read a run never load Beam."""
+    return "apache_beam" in sys.modules
 
 
 def count_stats(stats: dict[str, Any]) -> None:
@@ -138,6 +149,9 @@ def query(result: Any) -> dict[str, Any]:
 
     Empty where the runner keeps no metrics, or cannot be asked: they are news about a job, and never its outcome.
     """
+    # heavy: Beam
+    from apache_beam.metrics import MetricsFilter
+
     try:
         found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     except Exception:  # every runner raises its own

@@ -11,16 +11,11 @@ from typing import Any, ClassVar
 
 import apache_beam as beam
 
-from sluice.transforms.corpus.inventory import table_to_units
 from sluice.transforms.records.records import Unit
 from sluice.transforms.stages.artifacts import Artifact, Part
 from sluice.transforms.stages.commit import Commit
+from sluice.transforms.stages.units import read_units
 from sluice.transforms.stages.writing import WriteUnit, report
-
-
-def read_units(inventory: Artifact) -> list[Unit]:
-    """The units of a finished inventory, by id."""
-    return table_to_units(inventory.read(0))
 
 
 class Start(beam.PTransform):

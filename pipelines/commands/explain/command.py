@@ -17,7 +17,7 @@ from sluice.pipelines.commands.explain.page import render
 from sluice.pipelines.report.central import cluster_of
 from sluice.pipelines.run.finished import Address, Finished, plain
 from sluice.pipelines.terminal.printing import emit
-from sluice.transforms.outcome.decisions import KEPT
+from sluice.transforms.outcome.fates import KEPT
 from sluice.transforms.scores.base import NEVER
 from sluice.transforms.stages.columns import numbers
 

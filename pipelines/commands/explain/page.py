@@ -8,7 +8,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from sluice.pipelines.terminal.printing import cell, printable
-from sluice.transforms.outcome.decisions import KEPT
+from sluice.transforms.outcome.fates import KEPT
 
 SHORT = 160  # characters of a most central document
 WIDTH = 80  # columns

@@ -17,7 +17,7 @@ from sluice.pipelines.status.status import status
 from sluice.transforms.audit import probes
 from sluice.transforms.audit.accounting import duplicate_ids
 from sluice.transforms.audit.probes import all_centroids
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.scores.base import NEVER
 from sluice.transforms.stages.columns import fixed_bytes
 from sluice.transforms.stages.manifests import write_manifest

@@ -21,7 +21,7 @@ from sluice.pipelines.run.adopting import find_centroids
 from sluice.pipelines.run.finished import Finished
 from sluice.pipelines.run.run import Run
 from sluice.pipelines.status.status import status
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.storage import sealed
 from tests.pipelines.corpora import artifact, decisions, fates, make_rows, write_jsonl
 from tests.pipelines.reading_back import shown

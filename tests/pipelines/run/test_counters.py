@@ -11,7 +11,7 @@ import yaml
 
 from sluice.pipelines.curate import curate, run_all
 from sluice.pipelines.run.prepare import open_run
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.records import validation
 from sluice.transforms.stages import counters
 from tests.pipelines.corpora import artifact, make_rows, write_jsonl

@@ -12,7 +12,7 @@ from sluice.models.arrays.products import above, best_match
 from sluice.pipelines.commands.explain.command import explain, render
 from sluice.pipelines.status.status import status
 from sluice.pipelines.steps.reference import Reference
-from sluice.transforms.clusters.centroids import load_array
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.stages.manifests import write_manifest
 from tests.pipelines.corpora import artifact, decisions, kept_ids, make_rows, run_d4, write_jsonl
 from tests.pipelines.oracle import Oracle

@@ -20,7 +20,7 @@ from sluice.pipelines.steps import minhash as minhash_step
 from sluice.pipelines.steps.minhash import MinHash
 from sluice.transforms.minhash import components
 from sluice.transforms.minhash.bands import BAND, Bands, SendBands
-from sluice.transforms.stages.stage import read_units
+from sluice.transforms.stages.units import read_units
 from tests.pipelines import reading_back
 from tests.pipelines.corpora import artifact, decisions, fates, kept_ids, make_rows, write_jsonl
 from tests.pipelines.oracle import Oracle

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sluice.models.arrays.vectors import COARSE
 from sluice.transforms.clusters import central
-from sluice.transforms.clusters.central import FOUND, Central, MergeCentral, most_central, read_central
+from sluice.transforms.clusters.central import Central, read_central
+from sluice.transforms.clusters.find_central import FOUND, MergeCentral, most_central
 
 
 def test_three_of_each_cluster_come_first_ties_by_hash_and_then_by_address():

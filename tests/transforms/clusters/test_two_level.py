@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sluice.models.arrays.vectors import coarse
 from sluice.models.clustering.two_level import Levels, Share, training_bytes
 from sluice.transforms.clusters.blocks import BLOCK_BYTES, First, cut, gather, sample_dtype
-from sluice.transforms.clusters.centroids import Training, load_array
+from sluice.transforms.clusters.centroids import Training
+from sluice.transforms.clusters.members import load_array
 from sluice.transforms.clusters.two_level import KeepPoints, TrainFirst, plan
 from sluice.transforms.stages.artifacts import Artifact
 from tests.transforms.stages.test_memory import DIMENSION, peak, stored

@@ -20,7 +20,7 @@ from sluice.transforms.records import validation
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Part
 from sluice.transforms.stages.commit import drop_other_keys
-from sluice.transforms.stages.stage import read_units
+from sluice.transforms.stages.units import read_units
 from sluice.transforms.stages.writing import unit_line
 from tests.pipelines.corpora import make_rows, write_jsonl
 

@@ -12,9 +12,9 @@ import pytest
 from sluice.models.arrays import vectors
 from sluice.models.clustering import kmeans
 from sluice.transforms.clusters import centroids
+from sluice.transforms.clusters.bins import Bin
 from sluice.transforms.clusters.sorted_records import record_dtype
 from sluice.transforms.scores import semdedup
-from sluice.transforms.scores.bins import Bin
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.columns import to_fixed

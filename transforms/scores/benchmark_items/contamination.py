@@ -14,7 +14,7 @@ from sluice.transforms.corpus.prefetch import ahead
 from sluice.transforms.records.records import Fields, Unit
 from sluice.transforms.scores.base import NEVER
 from sluice.transforms.scores.benchmark_items.findings import Finding, Search, SendFindings, WriteFound, add_findings
-from sluice.transforms.scores.benchmark_items.items import item_vectors
+from sluice.transforms.scores.benchmark_items.read_items import item_vectors
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import progress
 from sluice.transforms.stages.artifacts import Artifact

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from sluice.models.arrays.vectors import coarse, normalise_centroids
 from sluice.models.methods import best_ranks, logistic
-from sluice.transforms.clusters.centroids import Members, Training, WriteSample, load_array, read_sample, save_array
+from sluice.transforms.clusters.centroids import Training, WriteSample, read_sample
+from sluice.transforms.clusters.members import Members, load_array, save_array
 from sluice.transforms.records.records import Unit
-from sluice.transforms.scores.benchmark_items.items import item_vectors
+from sluice.transforms.scores.benchmark_items.read_items import item_vectors
 from sluice.transforms.scores.simple import WriteScores
 from sluice.transforms.stages import memory
 from sluice.transforms.stages.artifacts import Artifact, Part

@@ -9,39 +9,12 @@ import apache_beam as beam
 import numpy as np
 
 from sluice.models.arrays.vectors import COARSE, coarse
+from sluice.transforms.clusters.bins import Bin
 from sluice.transforms.stages import counters, progress
 from sluice.transforms.stages.artifacts import Artifact
 from sluice.transforms.stages.stage import GatherByUnit, ReadUnits, StageTransform, Start
 from sluice.transforms.stages.writing import WriteGathered, stage_of
 from sluice.transforms.storage import sealed
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Clusters first..last-1, scored together."""
-
-    id: int
-    first: int
-    last: int
-    records: int
-
-
-def plan_bins(counts: np.ndarray, *, records_per_bin: int) -> list[Bin]:
-    """Consecutive clusters in bins of at most `records_per_bin`; a larger cluster has a bin of its own.
-
-    >>> [(bin.first, bin.last, bin.records) for bin in plan_bins(np.array([3, 4, 9, 1]), records_per_bin=8)]
-    [(0, 2, 7), (2, 3, 9), (3, 4, 1)]
-    """
-    bins: list[Bin] = []
-    first, held = 0, 0
-    for cluster, count in enumerate(counts.tolist()):
-        if held and held + count > records_per_bin:
-            bins.append(Bin(len(bins), first, cluster, held))
-            first, held = cluster, 0
-        held += count
-    if held:
-        bins.append(Bin(len(bins), first, len(counts), held))
-    return bins
 
 
 def at_scale(vectors: np.ndarray, scale: int) -> np.ndarray:
