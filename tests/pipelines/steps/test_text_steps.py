@@ -148,7 +148,7 @@ def test_links_that_are_no_stars_after_the_last_round_fail_the_run(source, tmp_p
     with pytest.raises(components.NotConverged, match="still change after 1 rounds"):
         run_steps(source, [LOOSE], tmp_path / "run", **UNITS)
     # Were they taken for stars, a document would belong to two components.
-    monkeypatch.setattr(minhash_step, "unchanged", lambda before, after: True)
+    monkeypatch.setattr(components, "unchanged", lambda before, after: True)
     monkeypatch.setattr(components, "large_star", same)
     monkeypatch.setattr(components, "small_star", same)
     with pytest.raises(StageFailed, match="belong to two components"):
